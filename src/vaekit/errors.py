@@ -1,0 +1,32 @@
+r"""The error for a request that cannot be met, and the hint that goes with it."""
+
+__all__ = ["RequestError", "nearest"]
+
+import difflib
+from collections.abc import Iterable
+
+
+class RequestError(ValueError):
+    r"""The request is wrong, and the message says what was given, what was expected, and what to do.
+
+    The command line prints the message on one line and exits with status 2, without a traceback.
+
+    Example:
+        >>> raise RequestError("latent_dim is 0; expected at least 1: pass --latent-dim 2 or more")
+        Traceback (most recent call last):
+            ...
+        vaekit.errors.RequestError: latent_dim is 0; expected at least 1: pass --latent-dim 2 or more
+    """
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    r"""Return a hint that names the choice closest to `name`, or the empty string if none is close.
+
+    Example:
+        >>> nearest("vea", ["vae", "aevb"])
+        " Did you mean 'vae'?"
+        >>> nearest("zzz", ["vae", "aevb"])
+        ''
+    """
+    close = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
