@@ -1,0 +1,50 @@
+r"""Kullback-Leibler divergences in closed form."""
+
+__all__ = ["kl_divergence"]
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, register_kl
+from torch.distributions import kl_divergence as _registered
+
+
+def kl_divergence(q: Distribution, p: Distribution) -> Tensor:
+    r"""Return :math:`\mathrm{KL}(q \,\|\, p) = \mathbb E_q[\log q - \log p]` in nats, shape `batch_shape`.
+
+    The closed form is looked up in PyTorch's registry, to which this module adds the Gaussian pairs with one
+    diagonal and one full covariance, so that every pair of Gaussians has one:
+
+    .. math::
+        \mathrm{KL} = \tfrac12 \left( \operatorname{tr} \Sigma_p^{-1} \Sigma_q
+            + (\mu_p - \mu_q)^\top \Sigma_p^{-1} (\mu_p - \mu_q) - d + \log \frac{|\Sigma_p|}{|\Sigma_q|} \right).
+
+    Raises:
+        NotImplementedError: If no closed form is known for the pair.
+
+    Example:
+        >>> q = Independent(Normal(torch.ones(3), torch.ones(3)), 1)
+        >>> p = MultivariateNormal(torch.zeros(3), torch.eye(3))
+        >>> kl_divergence(q, p)
+        tensor(1.5000)
+    """
+    result: Tensor = _registered(q, p)
+    return result
+
+
+def _full(diagonal: Independent[Distribution]) -> MultivariateNormal:
+    normal = diagonal.base_dist
+    if not isinstance(normal, Normal) or diagonal.reinterpreted_batch_ndims != 1:
+        raise NotImplementedError(f"no closed-form KL divergence for {diagonal}")
+    return MultivariateNormal(normal.loc, scale_tril=torch.diag_embed(normal.scale), validate_args=False)
+
+
+def _kl_diagonal_full(q: Independent[Distribution], p: MultivariateNormal) -> Tensor:
+    return kl_divergence(_full(q), p)
+
+
+def _kl_full_diagonal(q: MultivariateNormal, p: Independent[Distribution]) -> Tensor:
+    return kl_divergence(q, _full(p))
+
+
+register_kl(Independent, MultivariateNormal)(_kl_diagonal_full)
+register_kl(MultivariateNormal, Independent)(_kl_full_diagonal)

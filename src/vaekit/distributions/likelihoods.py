@@ -1,0 +1,168 @@
+r"""Likelihood heads: how a decoder's output is read as a distribution over x. All of them are normalised."""
+
+__all__ = ["Bernoulli", "ContinuousBernoulli", "Gaussian", "Likelihood", "likelihood"]
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Bernoulli as _Bernoulli
+from torch.distributions import ContinuousBernoulli as _ContinuousBernoulli
+from torch.distributions import Distribution, Independent, Normal
+from torch.nn import functional as F
+
+from vaekit.errors import RequestError, nearest
+
+
+class Likelihood(nn.Module):
+    r"""What the likelihood heads share: the shape of x and how many numbers they want for each of its entries.
+
+    Arguments:
+        event_shape: Shape of one x, such as `(1, 28, 28)`.
+    """
+
+    numbers = 1
+
+    def __init__(self, event_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+
+    @property
+    def parameter_shape(self) -> tuple[int, ...]:
+        """Shape of one example's parameters: the event's, with its first axis as many times as there are numbers."""
+        return (self.numbers * self.event_shape[0], *self.event_shape[1:])
+
+    def _joint(self, distribution: Distribution) -> Distribution:
+        return Independent(distribution, len(self.event_shape), validate_args=False)
+
+
+class Bernoulli(Likelihood):
+    r"""Independent bits, :math:`\log p(x \mid z) = \sum_i x_i \log \pi_i + (1 - x_i) \log (1 - \pi_i)`, from logits.
+
+    It is a likelihood of binary x. Grey values are not in its support: binarise them, or use
+    `ContinuousBernoulli` or `Gaussian`.
+
+    Arguments:
+        event_shape: Shape of one x.
+
+    Example:
+        >>> p = Bernoulli((1, 28, 28))(torch.zeros(16, 1, 28, 28))
+        >>> round(p.log_prob(torch.ones(16, 1, 28, 28))[0].item() / math.log(2), 2)
+        -784.0
+    """
+
+    def forward(self, parameters: Tensor) -> Distribution:
+        """Read logits of shape `(n, *event_shape)`."""
+        return self._joint(_Bernoulli(logits=parameters, validate_args=False))
+
+
+class ContinuousBernoulli(Likelihood):
+    r"""The continuous Bernoulli on [0, 1], :math:`\log p(x) = x \log \pi + (1 - x) \log (1 - \pi) + \log C(\pi)`.
+
+    It is what the Bernoulli formula must become to be a density of grey values: the constant
+    :math:`C(\pi) = 2 \tanh^{-1}(1 - 2 \pi) / (1 - 2 \pi)` makes it integrate to one.
+
+    References:
+        The continuous Bernoulli: fixing a pervasive error in variational autoencoders (Loaiza-Ganem and
+        Cunningham, 2019).
+
+    Arguments:
+        event_shape: Shape of one x.
+
+    Example:
+        >>> p = ContinuousBernoulli((3,))(torch.zeros(1, 3))
+        >>> p.log_prob(torch.full((1, 3), 0.3))  # logit 0 is the uniform density
+        tensor([0.])
+    """
+
+    def forward(self, parameters: Tensor) -> Distribution:
+        """Read logits of shape `(n, *event_shape)`."""
+        return self._joint(_ContinuousBernoulli(logits=parameters, validate_args=False))
+
+
+class Gaussian(Likelihood):
+    r"""Independent Gaussians with a variance learned per pixel, learned as one number, or fixed.
+
+    .. math::
+        \log p(x \mid z) = -\sum_i \left( \frac{(x_i - \mu_i)^2}{2 \sigma_i^2} + \log \sigma_i + \tfrac12 \log 2 \pi
+        \right)
+
+    With a fixed variance this is the squared error, with its weight and its constants in place, so that rate and
+    distortion stay in nats and in balance.
+
+    References:
+        Simple and effective VAE training with calibrated decoders (Rybkin, Daniilidis and Levine, 2021), for the
+        scalar variance learned with the rest.
+
+    Arguments:
+        event_shape: Shape of one x.
+        variance: "pixel": the network gives one for every entry of x. "scalar": one number, learned. A positive
+            number: fixed to it.
+        min_scale: Floor added to a learned standard deviation. Without one the density of data that can be
+            reproduced exactly, such as a border of zeros, has no upper limit.
+
+    Raises:
+        RequestError: If `variance` is neither of the names nor a positive number.
+
+    Example:
+        >>> p = Gaussian((2,), variance=1.0)(torch.zeros(1, 2))
+        >>> p.log_prob(torch.zeros(1, 2)) / math.log(2 * math.pi)
+        tensor([-1.])
+    """
+
+    def __init__(self, event_shape: Sequence[int], variance: str | float = "scalar", min_scale: float = 1e-3) -> None:
+        super().__init__(event_shape)
+        self.variance = variance
+        self.min_scale = min_scale
+        if variance == "pixel":
+            self.numbers = 2
+        elif variance == "scalar":
+            self.log_scale = nn.Parameter(torch.zeros(()))
+        elif isinstance(variance, str) or not (math.isfinite(variance) and variance > 0):
+            raise RequestError(
+                f"variance is {variance!r}; expected 'pixel', 'scalar' or a positive number: "
+                "pass one of these to the Gaussian likelihood"
+            )
+
+    def forward(self, parameters: Tensor) -> Distribution:
+        """Read means, and log-scale parameters where the variance is the network's, along the first event axis."""
+        mean, scale = parameters, None
+        if self.variance == "pixel":
+            mean, raw = parameters.chunk(2, dim=-len(self.event_shape))
+            scale = self.min_scale + F.softplus(raw)
+        elif self.variance == "scalar":
+            scale = (self.min_scale + self.log_scale.exp()).expand_as(mean)
+        else:
+            scale = torch.full_like(mean, math.sqrt(float(self.variance)))
+        return self._joint(Normal(mean, scale, validate_args=False))
+
+
+_NAMES: dict[str, Callable[[Sequence[int]], Likelihood]] = {
+    "bernoulli": Bernoulli,
+    "continuous-bernoulli": ContinuousBernoulli,
+    "gaussian": Gaussian,
+    "gaussian-pixel": lambda shape: Gaussian(shape, "pixel"),
+    "squared-error": lambda shape: Gaussian(shape, 1.0),
+}
+
+
+def likelihood(name: str, event_shape: Sequence[int]) -> Likelihood:
+    r"""Return a likelihood by name.
+
+    Arguments:
+        name: "bernoulli", "continuous-bernoulli", "gaussian" (one variance, learned), "gaussian-pixel" (a variance
+            a pixel) or "squared-error" (variance 1).
+        event_shape: Shape of one x.
+
+    Raises:
+        RequestError: If there is none of that name.
+
+    Example:
+        >>> likelihood("gaussian-pixel", (3, 8, 8)).parameter_shape
+        (6, 8, 8)
+    """
+    if name not in _NAMES:
+        known = ", ".join(_NAMES)
+        raise RequestError(f"unknown likelihood {name!r}; expected one of {known}.{nearest(name, _NAMES)}")
+    return _NAMES[name](event_shape)

@@ -1,0 +1,6 @@
+r"""Model structures: the contract, and what composes under it."""
+
+from vaekit.models.base import LatentVariableModel, seeded
+from vaekit.models.vae import VAE
+
+__all__ = ["VAE", "LatentVariableModel", "seeded"]

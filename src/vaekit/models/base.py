@@ -1,0 +1,157 @@
+r"""The contract between models, the trainer and the evaluation."""
+
+__all__ = ["LatentVariableModel", "seeded"]
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from vaekit.errors import RequestError
+from vaekit.objectives import Inference, Loss, Objective
+
+ROWS = 2000  # (example, sample) pairs decoded at once; more do not run faster, and they no longer fit the cache
+
+
+@contextlib.contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    r"""Draw random numbers from a seed inside the block and leave the caller's random state as it was.
+
+    With `None` the block draws from the global state, as PyTorch does.
+
+    Example:
+        >>> with seeded(1):
+        ...     a = torch.rand(3)
+        >>> with seeded(1):
+        ...     bool((torch.rand(3) == a).all())
+        True
+    """
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+class LatentVariableModel(nn.Module, ABC):
+    r"""A model of data x with latent variables z.
+
+    A subclass says how inference runs (`infer`) and how data are generated (`generate`). The bound, the importance
+    weighted likelihood, every objective and the whole evaluation ask for nothing else, so a model whose inference
+    is interleaved with generation needs no special case anywhere.
+
+    Attributes:
+        objective: What `forward`, and so the trainer, minimises.
+    """
+
+    objective: Objective
+
+    @abstractmethod
+    def infer(self, x: Tensor, context: Tensor | None = None, samples: int = 1, *, analytic: bool = False) -> Inference:
+        r"""Draw z for each example and weigh it.
+
+        Arguments:
+            x: Data, shape `(n, *data_shape)`.
+            context: Context, shape `(n, ...)`.
+            samples: Draws of z for each example.
+            analytic: Give the rate in closed form where there is one.
+        """
+
+    @abstractmethod
+    def generate(self, n: int, context: Tensor | None = None, *, mean: bool = True) -> Tensor:
+        """Draw n examples from the model; see `sample`."""
+
+    def phases(self) -> dict[str, list[nn.Parameter]]:
+        r"""Return the parameters of each phase of a training step, by the phase's name.
+
+        The trainer gives each phase an optimiser and calls `forward` with the phase's name. Most models have one;
+        an adversarial model has two or three.
+        """
+        return {"bound": [p for p in self.parameters() if p.requires_grad]}
+
+    def forward(self, x: Tensor, context: Tensor | None = None, phase: str = "bound") -> Loss:
+        """Return the loss of a phase and its terms."""
+        return self.objective(self, x, context)
+
+    def elbo(self, x: Tensor, context: Tensor | None = None, samples: int = 1) -> Tensor:
+        r"""Return the evidence lower bound, never weighted or annealed, in nats, shape `(n,)`.
+
+        .. math::
+            \mathcal L(x) = \mathbb E_{q(z \mid x)}[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \,\|\, p(z))
+            \le \log p(x)
+
+        References:
+            Auto-Encoding Variational Bayes (Kingma and Welling, 2014), equation 3.
+
+        Arguments:
+            x: Data, shape `(n, *data_shape)`.
+            context: Context, shape `(n, ...)`.
+            samples: Draws of z for each example, to average over.
+        """
+        distortion, rate = self.infer(x, context, samples, analytic=True)
+        return -(distortion.mean(0) + rate.mean(0))
+
+    @torch.no_grad()
+    def log_prob(self, x: Tensor, context: Tensor | None = None, samples: int = 1000, *, rows: int = ROWS) -> Tensor:
+        r"""Return the importance-weighted estimate of the log-likelihood, in nats, shape `(n,)`.
+
+        .. math::
+            \log \hat p(x) = \log \frac1k \sum_{i=1}^k \frac{p(x, z_i)}{q(z_i \mid x)}, \qquad z_i \sim q(z \mid x)
+
+        Its expectation is a lower bound of :math:`\log p(x)` that rises with k. Samples are streamed: memory does
+        not grow with k or n.
+
+        References:
+            Importance weighted autoencoders (Burda, Grosse and Salakhutdinov, 2016), equation 8.
+
+        Arguments:
+            x: Data, shape `(n, *data_shape)`.
+            context: Context, shape `(n, ...)`.
+            samples: Draws of z for each example, k above.
+            rows: How many (example, draw) pairs are decoded at once.
+
+        Raises:
+            NotImplementedError: If the posterior has no density.
+            RequestError: If `samples` is less than 1.
+        """
+        if samples < 1:
+            raise RequestError(f"samples is {samples}; expected at least 1 importance sample: pass 1000, say")
+        draws = min(samples, max(1, rows // 4))
+        examples = max(1, rows // draws)
+        results = []
+        for start in range(0, len(x), examples):
+            part = slice(start, start + examples)
+            total: Tensor | None = None
+            for done in range(0, samples, draws):
+                distortion, rate = self.infer(
+                    x[part], None if context is None else context[part], min(draws, samples - done)
+                )
+                chunk = torch.logsumexp(-(distortion + rate), dim=0)
+                total = chunk if total is None else torch.logaddexp(total, chunk)
+            results.append(cast(Tensor, total) - torch.tensor(float(samples)).log())
+        return torch.cat(results)
+
+    @torch.no_grad()
+    def sample(
+        self, n: int = 64, context: Tensor | None = None, *, mean: bool = True, seed: int | None = None
+    ) -> Tensor:
+        r"""Draw n examples, shape `(n, *data_shape)`: z from the prior, then x from the decoder.
+
+        Arguments:
+            n: How many.
+            context: Context, shape `(n, ...)`.
+            mean: Give the mean of :math:`p(x \mid z)`, which is the picture people show. False draws x itself, with
+                the noise that the likelihood describes.
+            seed: Draw from this seed; by default from PyTorch's global state.
+
+        Raises:
+            RequestError: If `n` is less than 1.
+        """
+        if n < 1:
+            raise RequestError(f"n is {n}; expected at least 1 sample: pass a positive number")
+        with seeded(seed):
+            return self.generate(n, context, mean=mean)

@@ -1,0 +1,94 @@
+r"""The variational autoencoder."""
+
+__all__ = ["VAE"]
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vaekit.distributions import kl_divergence
+from vaekit.models.base import LatentVariableModel
+from vaekit.objectives import ELBO, Inference, Objective
+
+
+def _repeat(x: Tensor | None, samples: int) -> Tensor | None:
+    """Put `samples` copies of a batch one after the other on its batch axis."""
+    return x if x is None or samples == 1 else x.expand(samples, *x.shape).flatten(0, 1)
+
+
+class VAE(LatentVariableModel):
+    r"""A variational autoencoder: any encoder, decoder and prior, and an objective that ties them.
+
+    Any module whose `forward(x, context=None)` (for a prior `forward(context=None)`) returns a
+    `torch.distributions.Distribution` is a part. Parts see one batch axis: draws of z are laid out as more rows.
+
+    References:
+        Auto-Encoding Variational Bayes (Kingma and Welling, 2014).
+        Stochastic backpropagation and approximate inference in deep generative models (Rezende et al., 2014).
+
+    Arguments:
+        encoder: :math:`q(z \mid x, c)`, with `batch_shape (n,)`, `event_shape (latent_dim,)`.
+        decoder: :math:`p(x \mid z, c)`, with `batch_shape (n,)` and the data's shape as `event_shape`.
+        prior: :math:`p(z \mid c)`, with `event_shape (latent_dim,)`.
+        objective: What to minimise; by default minus the evidence lower bound.
+
+    Example:
+        >>> from vaekit.distributions import Bernoulli, Conditional, DiagonalGaussian, StandardNormal
+        >>> from vaekit.networks import MLP
+        >>> posterior, likelihood = DiagonalGaussian(2), Bernoulli((784,))
+        >>> model = VAE(
+        ...     Conditional(MLP((784,), posterior.parameter_shape), posterior),
+        ...     Conditional(MLP((2,), likelihood.parameter_shape), likelihood),
+        ...     StandardNormal(2),
+        ... )
+        >>> x = torch.bernoulli(torch.full((16, 784), 0.5))
+        >>> model.elbo(x).shape, model.encode(x).mean.shape, model.sample(4).shape
+        (torch.Size([16]), torch.Size([16, 2]), torch.Size([4, 784]))
+    """
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module, objective: Objective | None = None
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.prior = prior
+        self.objective = ELBO() if objective is None else objective
+
+    def encode(self, x: Tensor, context: Tensor | None = None) -> Distribution:
+        """Return the posterior of z for data x, shape `(n, *data_shape)`; its mean is the code."""
+        return cast(Distribution, self.encoder(x) if context is None else self.encoder(x, context))
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Distribution:
+        """Return the distribution of x for latent points z, shape `(n, latent_dim)`."""
+        return cast(Distribution, self.decoder(z) if context is None else self.decoder(z, context))
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return the mean of p(x|z) at the mean of q(z|x): the same for the same x, always."""
+        return self.decode(self.encode(x, context).mean, context).mean
+
+    def infer(self, x: Tensor, context: Tensor | None = None, samples: int = 1, *, analytic: bool = False) -> Inference:
+        """Draw z from the posterior and weigh it; see `LatentVariableModel.infer`."""
+        q = self.encode(x, context)
+        prior = self._prior(context)
+        z = q.rsample((samples,))
+        p = self.decode(z.flatten(0, 1), _repeat(context, samples))
+        distortion = -p.log_prob(cast(Tensor, _repeat(x, samples))).view(samples, -1)
+        if analytic:
+            try:
+                return Inference(distortion, kl_divergence(q, prior).expand(1, -1))
+            except NotImplementedError:  # no closed form for this pair: the sampled rate estimates the same thing
+                pass
+        return Inference(distortion, q.log_prob(z) - prior.log_prob(z))
+
+    def generate(self, n: int, context: Tensor | None = None, *, mean: bool = True) -> Tensor:
+        """Draw z from the prior and x from the decoder."""
+        prior = self._prior(context)
+        p = self.decode(prior.sample((n,) if not prior.batch_shape else ()), context)
+        return p.mean if mean else p.sample()
+
+    def _prior(self, context: Tensor | None) -> Distribution:
+        return cast(Distribution, self.prior() if context is None else self.prior(context))

@@ -1,0 +1,6 @@
+r"""Networks: from an input of one shape to parameters of another."""
+
+from vaekit.networks.convolutional import ConvDecoder, ConvEncoder
+from vaekit.networks.mlp import MLP, activation
+
+__all__ = ["MLP", "ConvDecoder", "ConvEncoder", "activation"]

@@ -1,0 +1,187 @@
+r"""Functions of training time: the weight of the rate, and the learning rate's multiplier."""
+
+__all__ = ["Constant", "Cosine", "Cyclical", "Ladder", "Linear", "Schedule"]
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol
+
+from vaekit.errors import RequestError
+
+
+class Schedule(Protocol):
+    r"""A pure function of time, counted in epochs and fractions of them, so that resuming needs no state."""
+
+    @property
+    def settled(self) -> float:
+        """The epoch from which the value no longer changes; model selection starts there."""
+        ...
+
+    def __call__(self, epoch: float) -> float:
+        """Return the value at a time."""
+        ...
+
+
+def _positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise RequestError(f"{name} is {value}; expected a number above 0: pass a positive {name}")
+
+
+@dataclass(frozen=True)
+class Constant:
+    r"""The same value throughout.
+
+    Example:
+        >>> Constant(4.0)(17.5)
+        4.0
+    """
+
+    value: float = 1.0
+    settled: float = 0.0
+
+    def __call__(self, epoch: float) -> float:
+        """Return the value."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class Linear:
+    r"""A straight line from `start` to `end` over the first `epochs`, then `end`: the usual KL warm-up.
+
+    References:
+        Ladder variational autoencoders (Sønderby et al., 2016).
+
+    Example:
+        >>> beta = Linear(epochs=10)
+        >>> beta(0), beta(5), beta(20)
+        (0.0, 0.5, 1.0)
+    """
+
+    epochs: float
+    start: float = 0.0
+    end: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive("warm-up", self.epochs)
+
+    @property
+    def settled(self) -> float:
+        """The end of the line."""
+        return self.epochs
+
+    def __call__(self, epoch: float) -> float:
+        """Return the value at a time."""
+        return self.start + (self.end - self.start) * min(epoch / self.epochs, 1.0)
+
+
+@dataclass(frozen=True)
+class Cyclical:
+    r"""The line climbed again and again: each of `cycles` periods rises for its share `ramp`, then holds `end`.
+
+    After the last cycle the value stays at `end`.
+
+    References:
+        Cyclical annealing schedule: a simple approach to mitigating KL vanishing (Fu et al., 2019).
+
+    Example:
+        >>> beta = Cyclical(period=10, cycles=2)
+        >>> beta(2.5), beta(7), beta(12.5), beta(30)
+        (0.5, 1.0, 0.5, 1.0)
+    """
+
+    period: float
+    cycles: int = 4
+    ramp: float = 0.5
+    start: float = 0.0
+    end: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive("period", self.period)
+        _positive("cycles", self.cycles)
+        if not 0 < self.ramp <= 1:
+            raise RequestError(f"ramp is {self.ramp}; expected a share of the period: pass a number above 0, at most 1")
+
+    @property
+    def settled(self) -> float:
+        """The top of the last ramp."""
+        return self.period * (self.cycles - 1 + self.ramp)
+
+    def __call__(self, epoch: float) -> float:
+        """Return the value at a time."""
+        if epoch >= self.settled:
+            return self.end
+        phase = epoch / self.period % 1.0
+        return self.start + (self.end - self.start) * min(phase / self.ramp, 1.0)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    r"""Half a cosine from 1 down to `floor` over `epochs`, after a linear rise over the first `warmup` of them.
+
+    References:
+        SGDR: stochastic gradient descent with warm restarts (Loshchilov and Hutter, 2017), without the restarts.
+
+    Example:
+        >>> rate = Cosine(epochs=10)
+        >>> rate(0), round(rate(5), 3), rate(10)
+        (1.0, 0.5, 0.0)
+    """
+
+    epochs: float
+    floor: float = 0.0
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive("epochs", self.epochs)
+
+    @property
+    def settled(self) -> float:
+        """The end of the descent."""
+        return self.epochs
+
+    def __call__(self, epoch: float) -> float:
+        """Return the value at a time."""
+        rise = min(epoch / self.warmup, 1.0) if self.warmup else 1.0
+        share = min(max(epoch - self.warmup, 0.0) / max(self.epochs - self.warmup, 1e-12), 1.0)
+        return rise * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+@dataclass(frozen=True)
+class Ladder:
+    r"""Steps of growing length: stage :math:`i` of `stages` takes a share :math:`3^i` of `epochs` at :math:`10^{-i/7}`.
+
+    With eight stages and 3280 epochs stage :math:`i` takes :math:`3^i` epochs, as published; fewer epochs shorten
+    every stage by the same factor.
+
+    References:
+        Importance weighted autoencoders (Burda, Grosse and Salakhutdinov, 2016), section 5.
+
+    Example:
+        >>> rate = Ladder(epochs=3280)
+        >>> rate(0.5), round(rate(1), 4), round(rate(3279), 4)
+        (1.0, 0.7197, 0.1)
+    """
+
+    epochs: float
+    stages: int = 8
+
+    def __post_init__(self) -> None:
+        _positive("epochs", self.epochs)
+        _positive("stages", self.stages)
+
+    @property
+    def _ends(self) -> list[float]:
+        total = (3**self.stages - 1) // 2
+        return [end * self.epochs / total for end in accumulate(3**i for i in range(self.stages))]
+
+    @property
+    def settled(self) -> float:
+        """The start of the last stage."""
+        return self._ends[-2] if self.stages > 1 else 0.0
+
+    def __call__(self, epoch: float) -> float:
+        """Return the value at a time."""
+        stage = min(bisect_right(self._ends, epoch), self.stages - 1)
+        return float(10 ** (-stage / max(self.stages - 1, 1)))
