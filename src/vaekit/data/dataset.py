@@ -1,0 +1,253 @@
+r"""A dataset: arrays as stored, in train, validation and test splits, with what is needed to read them."""
+
+__all__ = ["Dataset", "Split", "assemble", "from_arrays"]
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.data.stored import numbered, stored
+from vaekit.errors import RequestError
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    r"""Examples and, where there are any, their labels.
+
+    Arguments:
+        x: Examples as stored, of shape `(n, *shape)`.
+        labels: Class numbers, int64 of shape `(n,)`, or None.
+
+    Raises:
+        RequestError: If `x` has fewer than two axes, or there are not as many labels as examples.
+
+    Example:
+        >>> len(Split(np.zeros((5, 2), np.float32)))
+        5
+    """
+
+    x: NDArray[Any]
+    labels: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        if self.x.ndim < 2:
+            raise RequestError(
+                f"x has shape {self.x.shape}; expected one example a row, (n, ...): "
+                "reshape it, as x[:, None] for one number an example"
+            )
+        if self.labels is not None and self.labels.shape != (len(self.x),):
+            raise RequestError(
+                f"labels have shape {self.labels.shape}; expected ({len(self.x)},), one for each example of x: "
+                "pass as many labels as examples"
+            )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    r"""Three splits of examples of one shape, with what is needed to read them and to find them again.
+
+    Nothing here is scaled or made random: that is for a transform, on the device (`vaekit.data.transforms`).
+
+    Arguments:
+        name: What to call it.
+        train: Examples to train on.
+        validation: Examples to choose a model by.
+        test: Examples to report on.
+        levels: Number of values an entry can take. 256: bytes from 0 to 255. 2: bits, stored as 0 and 1 in uint8.
+            None: real numbers, stored in float32.
+        label_names: Names of the classes, in the order of the class numbers.
+        suggested: The likelihood that suits.
+        source: Attribution and citation, in one line.
+        note: How the splits were made, what was skipped.
+        reference: The name or path that loads the data again.
+        options: The options that load the data again; they can be written as JSON.
+
+    Raises:
+        RequestError: If the splits differ in shape, or the stored type does not match `levels`.
+
+    Example:
+        >>> data = from_arrays(np.zeros((100, 8, 8), np.uint8), name="blank")
+        >>> data
+        <Dataset 'blank': 80 train, 10 validation and 10 test examples of shape (1, 8, 8), 2 levels>
+        >>> data.shape
+        (1, 8, 8)
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    levels: int | None
+    label_names: tuple[str, ...] | None = None
+    suggested: str = "gaussian"
+    source: str = ""
+    note: str = ""
+    reference: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        dtype = np.dtype(np.float32 if self.levels is None else np.uint8)
+        for name, split in self.splits.items():
+            if split.x.shape[1:] != self.shape:
+                raise RequestError(
+                    f"{name} has examples of shape {split.x.shape[1:]}; expected {self.shape}, as in train: "
+                    "give all splits one shape"
+                )
+            if split.x.dtype != dtype:
+                raise RequestError(
+                    f"{name} is stored as {split.x.dtype}; expected {dtype} for levels={self.levels}: "
+                    "build the dataset with vaekit.data.from_arrays, which converts"
+                )
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits by name: train, validation, test."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example: `(C, H, W)` for images, `(D,)` for vectors."""
+        return tuple(self.train.x.shape[1:])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, in hexadecimal, of the bytes, shapes and types of all splits and their labels."""
+        digest = hashlib.sha256()
+        for name, split in self.splits.items():
+            for part, array in (("x", split.x), ("labels", split.labels)):
+                if array is not None:
+                    digest.update(f"{name}.{part} {array.dtype.str} {array.shape};".encode())
+                    digest.update(np.ascontiguousarray(array).data if array.size else b"")
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        kind = "real numbers" if self.levels is None else f"{self.levels} levels"
+        return (
+            f"<Dataset {self.name!r}: {len(self.train):,} train, {len(self.validation):,} validation and "
+            f"{len(self.test):,} test examples of shape {self.shape}, {kind}>"
+        )
+
+
+def from_arrays(
+    x: Any,
+    labels: Any = None,
+    *,
+    name: str = "arrays",
+    seed: int = 0,
+    validation: float = 0.1,
+    test: float = 0.1,
+) -> Dataset:
+    r"""Make a dataset of an array, split at random.
+
+    Bytes and bits stay as they are: uint8 has 256 levels, or 2 if no value is above 1, and bool has 2. Everything
+    else becomes float32. Bytes or bits of shape `(n, H, W)` are images of one channel; an array of shape
+    `(n, H, W, C)` with 1, 3 or 4 channels is turned to `(n, C, H, W)`.
+
+    Arguments:
+        x: Examples, of shape `(n, ...)`.
+        labels: Class numbers or class names, of shape `(n,)`.
+        name: What to call the dataset.
+        seed: Seed of the split. One seed, one split, in every version of NumPy.
+        validation: Part of the examples to validate on, in [0, 1), or their number.
+        test: Part of the examples to test on, in [0, 1), or their number.
+
+    Raises:
+        RequestError: If `x` is empty, has fewer than two axes, is not made of numbers, or holds NaN, infinity or a
+            number that float32 cannot hold; if the labels do not fit; if no example is left to train on.
+
+    Example:
+        >>> data = from_arrays(np.linspace(0, 1, 60).reshape(20, 3), labels=["a", "b"] * 10)
+        >>> len(data.train), len(data.validation), len(data.test), data.label_names
+        (16, 2, 2, ('a', 'b'))
+    """
+    return assemble({"train": (x, labels)}, name=name, seed=seed, validation=validation, test=test)
+
+
+def assemble(
+    parts: Mapping[str, tuple[Any, Any]],
+    *,
+    name: str,
+    seed: int = 0,
+    validation: float = 0.1,
+    test: float = 0.1,
+    note: str = "",
+) -> Dataset:
+    r"""Make a dataset of the splits there are, and draw those there are not from train.
+
+    Arguments:
+        parts: Examples and labels (or None) under "train" and, if they exist, "validation" and "test".
+        name: What to call the dataset.
+        seed: Seed of the draw.
+        validation: Part or number of the train examples to draw for validation, if it is missing.
+        test: Part or number of the train examples to draw for the test, if it is missing.
+        note: Put before the note on how the splits were made.
+
+    Raises:
+        RequestError: As `from_arrays`, and if the splits differ in shape.
+
+    Example:
+        >>> data = assemble({"train": (np.zeros((9, 2)), None), "test": (np.ones((5, 2)), None)}, name="two")
+        >>> len(data.train), len(data.validation), len(data.test)
+        (8, 1, 5)
+    """
+    words = {part: "x" if len(parts) == 1 else part for part in parts}
+    arrays, levels = stored({words[part]: x for part, (x, _) in parts.items()})
+    numbers, label_names = numbered({words[part]: y for part, (_, y) in parts.items()})
+    splits = {part: Split(arrays[word], numbers[word]) for part, word in words.items()}
+
+    wanted = {part: size for part, size in (("validation", validation), ("test", test)) if part not in parts}
+    made = "splits as given"
+    if wanted:
+        splits |= _draw(splits["train"], wanted, seed)
+        made = f"{' and '.join(wanted)} drawn at random from the training examples with seed {seed}"
+    return Dataset(
+        name=name,
+        train=splits["train"],
+        validation=splits["validation"],
+        test=splits["test"],
+        levels=levels,
+        label_names=label_names,
+        suggested="bernoulli" if levels == 2 else "gaussian",
+        note=f"{note}; {made}" if note else made,
+    )
+
+
+def _draw(whole: Split, wanted: Mapping[str, float], seed: int) -> dict[str, Split]:
+    """Cut `wanted` out of `whole`, and name what is left train."""
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise RequestError(f"seed is {seed!r}; expected an integer from 0 to 2^32 - 1: pass seed=0")
+    n = len(whole)
+    counts = {part: _count(part, size, n) for part, size in wanted.items()}
+    left = n - sum(counts.values())
+    if left < 1:
+        asked = " and ".join(f"{count} for {part}" for part, count in counts.items())
+        raise RequestError(
+            f"there are {n} examples, and {asked} leave none to train on; expected at least {n - left + 1}: "
+            "give more examples or ask for smaller splits"
+        )
+    # The stream of RandomState is frozen by NumPy's policy, that of default_rng is not: a split must outlive both.
+    order = np.random.RandomState(seed).permutation(n)
+    bounds = np.cumsum([left, *counts.values()])[:-1]
+    drawn = dict(zip(("train", *counts), np.split(order, bounds), strict=True))
+    return {
+        part: Split(whole.x[rows], None if whole.labels is None else whole.labels[rows]) for part, rows in drawn.items()
+    }
+
+
+def _count(part: str, size: float, n: int) -> int:
+    if isinstance(size, float) and 0 <= size < 1:
+        # A part that was asked for is never empty, however few examples there are.
+        return max(1, round(n * size)) if size else 0
+    if isinstance(size, int) and not isinstance(size, bool) and size >= 0:
+        return size
+    raise RequestError(
+        f"{part} is {size!r}; expected a part from 0 to below 1, or a number of examples: pass {part}=0.1"
+    )
