@@ -1,0 +1,123 @@
+r"""One way in: a name, a path, an array or a dataset, to a dataset."""
+
+__all__ = ["catalogue", "load_dataset"]
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.data.arrays import load_file
+from vaekit.data.dataset import Dataset, from_arrays
+from vaekit.data.digits import load_digits
+from vaekit.data.images import load_images
+from vaekit.data.mnist import load_mnist, load_static_mnist
+from vaekit.data.swiss_roll import load_swiss_roll
+from vaekit.errors import RequestError, nearest
+
+Loader = Callable[..., Dataset]
+
+# A new source is one line here.
+_NAMED: dict[str, tuple[Loader, str]] = {
+    "mnist": (load_mnist, "70,000 handwritten digits, 28×28, grey: the field's yardstick"),
+    "mnist-static": (load_static_mnist, "MNIST in bits, Larochelle's fixed binarisation, for published comparisons"),
+    "digits": (load_digits, "1,797 handwritten digits, 8×8, 17 levels of grey: trains in seconds"),
+    "swiss-roll": (load_swiss_roll, "a rolled-up sheet of points in three dimensions (options: n, noise, seed)"),
+}
+
+# A new kind of file is one line here.
+_FILES: dict[str, Loader] = {
+    ".npy": load_file,
+    ".npz": load_file,
+}
+
+_PATHS = "a path to a .npy or .npz file, or to a folder of images"
+
+
+def catalogue() -> dict[str, str]:
+    r"""Return the datasets that have a name, with one line on each. Nothing is loaded.
+
+    Example:
+        >>> list(catalogue())
+        ['mnist', 'mnist-static', 'digits', 'swiss-roll']
+    """
+    return {name: line for name, (_, line) in _NAMED.items()}
+
+
+def load_dataset(reference: str | os.PathLike[str] | Dataset | NDArray[Any], **options: Any) -> Dataset:
+    r"""Load a dataset.
+
+    Arguments:
+        reference: A name of the `catalogue`, in any case and with `_` or `-`; a path to a `.npy` or `.npz` file or
+            to a folder of images; an array; or a dataset, which is returned as it is. A name wins over a path of
+            the same spelling: write `./mnist` for the path.
+        options: What the loader takes: see `load_swiss_roll`, `load_file`, `load_images` and `from_arrays`.
+
+    Raises:
+        RequestError: If the reference is no known name and no path that can be read, the loader has no such option,
+            or the data are not usable, and says what to do.
+
+    Example:
+        >>> load_dataset("swiss-roll", n=100)
+        <Dataset 'swiss-roll': 80 train, 10 validation and 10 test examples of shape (3,), real numbers>
+        >>> load_dataset("minst")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        vaekit.errors.RequestError: data is 'minst'; expected one of mnist, ... Did you mean 'mnist'?
+    """
+    if isinstance(reference, Dataset):
+        if options:
+            raise RequestError(
+                f"the data are loaded already, and {', '.join(options)} cannot change them; expected no options: "
+                "pass them when loading"
+            )
+        return reference
+    if isinstance(reference, np.ndarray):
+        _check(from_arrays, options, "an array")
+        data = from_arrays(reference, **options)
+        # Labels are data, not an option that could be written down.
+        return replace(data, options={name: value for name, value in options.items() if name != "labels"})
+    if not isinstance(reference, (str, os.PathLike)):
+        raise RequestError(
+            f"data is a {type(reference).__name__}; expected a name, a path, a numpy array or a Dataset: "
+            "convert it, as with numpy.asarray"
+        )
+    typed = os.fspath(reference)
+    loader, arguments = _find(reference, typed)
+    _check(loader, options, typed)
+    return replace(loader(*arguments, **options), reference=typed, options=dict(options))
+
+
+def _find(reference: str | os.PathLike[str], typed: str) -> tuple[Loader, tuple[Path, ...]]:
+    """Find who loads a name or path, and with which arguments."""
+    name = typed.lower().replace("_", "-")
+    if isinstance(reference, str) and name in _NAMED:
+        return _NAMED[name][0], ()
+    path = Path(typed).expanduser()
+    if not typed or not path.exists():
+        # A path was surely meant where there is a separator or a known ending; the names would then be noise.
+        if typed and ({"/", os.sep} & set(typed) or path.suffix.lower() in _FILES):
+            raise RequestError(f"data is {typed!r}, which does not exist; expected {_PATHS}: check the path")
+        raise RequestError(
+            f"data is {typed!r}; expected one of {', '.join(_NAMED)}, or {_PATHS}.{nearest(name, _NAMED)}"
+        )
+    if path.is_dir():
+        return load_images, (path,)
+    if path.suffix.lower() not in _FILES:
+        raise RequestError(
+            f"data is {typed!r}, a file that ends in {path.suffix!r}; expected {_PATHS}: convert it, or pass its folder"
+        )
+    return _FILES[path.suffix.lower()], (path,)
+
+
+def _check(loader: Loader, options: dict[str, Any], what: str) -> None:
+    known = [name for name, p in inspect.signature(loader).parameters.items() if name not in ("path", "x")]
+    for name in options:
+        if name not in known:
+            expected = f"one of {', '.join(known)}" if known else "no options"
+            raise RequestError(f"{what} was given the option {name!r}; expected {expected}.{nearest(name, known)}")
