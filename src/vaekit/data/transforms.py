@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaekit.data.dataset import Dataset
 from vaekit.errors import RequestError
 
 _BLOCK = 1000
@@ -51,6 +50,15 @@ def _sixteen_bits(x: Tensor, generator: torch.Generator | None) -> Tensor:
     else:
         wide = torch.empty(quarter, dtype=torch.int64, device=x.device).random_(-(2**63), None, generator=generator)
     return wide.view(torch.int16)[: x.numel()].view(x.shape)
+
+
+class Levelled(Protocol):
+    r"""Data, or a description of data, with a number of levels."""
+
+    @property
+    def levels(self) -> int | None:
+        """Number of values an entry takes as stored; None for real numbers."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -198,14 +206,14 @@ class Dequantise:
         return f"uniform dequantisation of {self.levels} levels to [0, 1)"
 
 
-def default_transform(data: Dataset, likelihood: str) -> Transform:
+def default_transform(data: Levelled, likelihood: str) -> Transform:
     r"""Return the transform that makes of stored data what a likelihood is a likelihood of.
 
     Real numbers stay as they are. Levels are scaled to [0, 1], except that a Bernoulli needs bits: there more than
     two levels are binarised.
 
     Arguments:
-        data: The dataset.
+        data: The dataset, or what describes it.
         likelihood: Name of the likelihood, such as "bernoulli", "gaussian" or "continuous-bernoulli".
 
     Example:

@@ -3,7 +3,7 @@ r"""Posterior heads, priors, likelihoods and the divergences between them."""
 from vaekit.distributions.conditional import Conditional
 from vaekit.distributions.delta import Delta
 from vaekit.distributions.divergences import kl_divergence
-from vaekit.distributions.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, likelihood
+from vaekit.distributions.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood, likelihood
 from vaekit.distributions.posteriors import DiagonalGaussian, Point
 from vaekit.distributions.priors import StandardNormal
 
@@ -14,6 +14,7 @@ __all__ = [
     "Delta",
     "DiagonalGaussian",
     "Gaussian",
+    "Likelihood",
     "Point",
     "StandardNormal",
     "kl_divergence",

@@ -23,6 +23,7 @@ class Likelihood(nn.Module):
     """
 
     numbers = 1
+    from_logits = False
 
     def __init__(self, event_shape: Sequence[int]) -> None:
         super().__init__()
@@ -52,6 +53,8 @@ class Bernoulli(Likelihood):
         -784.0
     """
 
+    from_logits = True
+
     def forward(self, parameters: Tensor) -> Distribution:
         """Read logits of shape `(n, *event_shape)`."""
         return self._joint(_Bernoulli(logits=parameters, validate_args=False))
@@ -75,6 +78,8 @@ class ContinuousBernoulli(Likelihood):
         >>> p.log_prob(torch.full((1, 3), 0.3))  # logit 0 is the uniform density
         tensor([0.])
     """
+
+    from_logits = True
 
     def forward(self, parameters: Tensor) -> Distribution:
         """Read logits of shape `(n, *event_shape)`."""

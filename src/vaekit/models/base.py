@@ -3,9 +3,9 @@ r"""The contract between models, the trainer and the evaluation."""
 __all__ = ["LatentVariableModel", "seeded"]
 
 import contextlib
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -96,14 +96,14 @@ class LatentVariableModel(nn.Module, ABC):
         return -(distortion.mean(0) + rate.mean(0))
 
     @torch.no_grad()
-    def log_prob(self, x: Tensor, context: Tensor | None = None, samples: int = 1000, *, rows: int = ROWS) -> Tensor:
+    def log_prob(self, x: Tensor, context: Tensor | None = None, samples: int = 1000) -> Tensor:
         r"""Return the importance-weighted estimate of the log-likelihood, in nats, shape `(n,)`.
 
         .. math::
             \log \hat p(x) = \log \frac1k \sum_{i=1}^k \frac{p(x, z_i)}{q(z_i \mid x)}, \qquad z_i \sim q(z \mid x)
 
-        Its expectation is a lower bound of :math:`\log p(x)` that rises with k. Samples are streamed: memory does
-        not grow with k or n.
+        Its expectation is a lower bound of :math:`\log p(x)` that rises with k. Draws are streamed: memory does not
+        grow with n, and with k only by one number a draw.
 
         References:
             Importance weighted autoencoders (Burda, Grosse and Salakhutdinov, 2016), equation 8.
@@ -112,28 +112,52 @@ class LatentVariableModel(nn.Module, ABC):
             x: Data, shape `(n, *data_shape)`.
             context: Context, shape `(n, ...)`.
             samples: Draws of z for each example, k above.
-            rows: How many (example, draw) pairs are decoded at once.
 
         Raises:
             NotImplementedError: If the posterior has no density.
             RequestError: If `samples` is less than 1.
         """
-        if samples < 1:
-            raise RequestError(f"samples is {samples}; expected at least 1 importance sample: pass 1000, say")
-        draws = min(samples, max(1, rows // 4))
+        return self.importance_bounds(x, (samples,), context)[0]
+
+    @torch.no_grad()
+    def importance_bounds(
+        self, x: Tensor, samples: Sequence[int], context: Tensor | None = None, *, rows: int = ROWS
+    ) -> Tensor:
+        r"""Return the importance-weighted bounds for several numbers of draws, in nats, shape `(len(samples), n)`.
+
+        All come from one set of draws, as many as the largest number asks for. A bound of k draws is the mean over
+        the disjoint groups of k among them, so that its noise is as small as these draws allow.
+
+        Arguments:
+            x: Data, shape `(n, *data_shape)`.
+            samples: Numbers of draws.
+            context: Context, shape `(n, ...)`.
+            rows: How many (example, draw) pairs are decoded at once.
+
+        Raises:
+            NotImplementedError: If the posterior has no density.
+            RequestError: If a number of draws is less than 1.
+        """
+        if min(samples) < 1:
+            raise RequestError(f"samples is {min(samples)}; expected at least 1 importance sample: pass 1000, say")
+        most = max(samples)
+        draws = min(most, max(1, rows // 4))
         examples = max(1, rows // draws)
         results = []
         for start in range(0, len(x), examples):
             part = slice(start, start + examples)
-            total: Tensor | None = None
-            for done in range(0, samples, draws):
-                distortion, rate = self.infer(
-                    x[part], None if context is None else context[part], min(draws, samples - done)
-                )
-                chunk = torch.logsumexp(-(distortion + rate), dim=0)
-                total = chunk if total is None else torch.logaddexp(total, chunk)
-            results.append(cast(Tensor, total) - torch.tensor(float(samples)).log())
-        return torch.cat(results)
+            given = None if context is None else context[part]
+            pieces = []
+            for done in range(0, most, draws):
+                distortion, rate = self.infer(x[part], given, min(draws, most - done))
+                pieces.append(-(distortion + rate))
+            weights = torch.cat(pieces)
+            bounds = []
+            for k in samples:
+                groups = weights[: most // k * k].unflatten(0, (-1, k))
+                bounds.append((groups.logsumexp(1) - math.log(k)).mean(0))
+            results.append(torch.stack(bounds))
+        return torch.cat(results, dim=1)
 
     @torch.no_grad()
     def sample(

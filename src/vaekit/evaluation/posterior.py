@@ -1,0 +1,73 @@
+r"""What the posterior does with its latent units."""
+
+__all__ = ["ACTIVE_VARIANCE", "Codes", "codes", "posterior_metrics"]
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.distributions import Independent
+
+from vaekit.data.transforms import Transform, view
+from vaekit.distributions import kl_divergence
+from vaekit.models import VAE
+
+ACTIVE_VARIANCE = 0.01  # Burda, Grosse and Salakhutdinov (2016), section 5.2
+
+
+@dataclass(frozen=True)
+class Codes:
+    r"""Posterior means, shape `(n, latent_dim)`, and the mean rate of each unit in nats, where it has a closed form."""
+
+    mean: NDArray[np.float32]
+    unit_rates: NDArray[np.float64] | None
+
+
+@torch.no_grad()
+def codes(
+    model: VAE, x: NDArray[Any], transform: Transform, *, seed: int = 0, device: torch.device | str = "cpu"
+) -> Codes:
+    r"""Encode data: posterior means and rates by unit, deterministic for a seed."""
+    means: list[Tensor] = []
+    rates: list[Tensor] = []
+    for block in view(x, transform, seed, device):
+        q = model.encode(block)
+        means.append(q.mean)
+        rates += [] if (rate := _unit_rates(model, q)) is None else [rate]
+    unit_rates = cast(NDArray[np.float64], torch.cat(rates).double().mean(0).cpu().numpy()) if rates else None
+    return Codes(torch.cat(means).float().cpu().numpy(), unit_rates)
+
+
+def _unit_rates(model: VAE, q: Any) -> Tensor | None:
+    """KL of each unit on its own, shape `(n, latent_dim)`, where posterior and prior both factorise."""
+    prior = model.prior()
+    if not (isinstance(q, Independent) and isinstance(prior, Independent)):
+        return None
+    try:
+        return kl_divergence(q.base_dist, prior.base_dist)
+    except NotImplementedError:
+        return None
+
+
+def posterior_metrics(encoded: Codes) -> dict[str, Any]:
+    r"""Return the number of active units and the rate of each unit.
+
+    A unit u is active if its posterior mean moves with the data, :math:`\operatorname{Var}_x \mathbb E_q[u] > 0.01`.
+
+    References:
+        Importance weighted autoencoders (Burda, Grosse and Salakhutdinov, 2016), section 5.2.
+
+    Example:
+        >>> still, moving = np.zeros(100), np.linspace(-1, 1, 100)
+        >>> posterior_metrics(Codes(np.stack([still, moving], 1), None))
+        {'active_units': 1, 'latent_dim': 2}
+    """
+    active = encoded.mean.astype(np.float64).var(axis=0) > ACTIVE_VARIANCE
+    result: dict[str, Any] = {"active_units": int(active.sum()), "latent_dim": len(active)}
+    if encoded.unit_rates is not None:
+        result["unit_rates"] = [round(float(rate), 4) for rate in encoded.unit_rates]
+        result["unit_active"] = [bool(a) for a in active]
+    return result

@@ -1,0 +1,130 @@
+r"""A plan: a model and how to train it. It is what a recipe returns."""
+
+__all__ = ["DataSpec", "Plan"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vaekit.errors import RequestError, nearest
+from vaekit.schedules import Constant, Schedule
+
+if TYPE_CHECKING:
+    from vaekit.data import Dataset
+    from vaekit.data.transforms import Transform
+    from vaekit.models import LatentVariableModel
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    r"""What a recipe may know of the data, so that a saved model is rebuilt without them.
+
+    Arguments:
+        name: Name of the data set.
+        shape: Shape of one example.
+        levels: Number of values an entry takes as stored, such as 256 for bytes; None for real numbers.
+        suggested: Name of the likelihood that suits the data.
+        mean: Mean of the training examples as fractions of the largest level, shape `shape`; None when a saved
+            model is rebuilt, where weights are loaded anyway.
+
+    Example:
+        >>> DataSpec.from_json(DataSpec("mnist", (1, 28, 28), 256, "bernoulli").to_json()).shape
+        (1, 28, 28)
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    levels: int | None
+    suggested: str
+    mean: np.ndarray[Any, Any] | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, data: "Dataset") -> "DataSpec":
+        """Describe a data set."""
+        largest = 1 if data.levels is None else data.levels - 1
+        mean = data.train.x.mean(axis=0, dtype=np.float64) / largest
+        return cls(data.name, data.shape, data.levels, data.suggested, mean)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `config.json` keeps."""
+        return {"name": self.name, "shape": list(self.shape), "levels": self.levels, "suggested": self.suggested}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> "DataSpec":
+        """Read what `config.json` kept."""
+        return cls(entry["name"], tuple(entry["shape"]), entry["levels"], entry["suggested"])
+
+
+@dataclass(frozen=True)
+class Plan:
+    r"""A model, the transform that feeds it, and how it is trained.
+
+    Arguments:
+        model: What is trained.
+        transform: From data as stored to what the likelihood describes.
+        epochs: Passes over the training data.
+        batch_size: Examples in a step, over all devices together.
+        learning_rate: Adam's step size.
+        schedule: Multiplies the learning rate over time.
+        optimizer: "adam" or "adamw".
+        betas: Adam's averaging coefficients.
+        eps: Adam's epsilon.
+        weight_decay: AdamW's decoupled decay, or Adam's L2 penalty.
+        clip: Largest norm of the gradient; None to leave it.
+        patience: Epochs without a better validation bound before training stops; None to run them all.
+        train_on: "train", or "all" for training and validation data together, where a published protocol has no
+            validation set. The validation columns of the log then describe data that were seen.
+        select: Keep the weights of the "best" epoch by the validation bound, or those of the "last".
+
+    Raises:
+        RequestError: If a value is out of its range.
+    """
+
+    model: "LatentVariableModel"
+    transform: "Transform"
+    epochs: int = 100
+    batch_size: int = 100
+    learning_rate: float = 1e-3
+    schedule: Schedule = field(default_factory=Constant)
+    optimizer: str = "adam"
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip: float | None = None
+    patience: int | None = None
+    train_on: str = "train"
+    select: str = "best"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RequestError(f"{name} is {value}; expected at least 1: pass --{name.replace('_', '-')} 1 or more")
+        for name in ("learning_rate", "clip"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise RequestError(
+                    f"{name} is {value}; expected a number above 0: pass --{name.replace('_', '-')} 0.001, say"
+                )
+        for name, choices in (
+            ("optimizer", ("adam", "adamw")),
+            ("train_on", ("train", "all")),
+            ("select", ("best", "last")),
+        ):
+            value = getattr(self, name)
+            if value not in choices:
+                raise RequestError(
+                    f"{name} is {value!r}; expected one of {', '.join(choices)}.{nearest(value, choices)}"
+                )
+        settled = self.model.objective.settled
+        if settled >= self.epochs:
+            raise RequestError(
+                f"the weight of the rate settles after {settled:g} epochs but training has {self.epochs}: "
+                "shorten the warm-up or train for longer, or the bound is never what is trained"
+            )
+
+    def with_options(self, **options: Any) -> "Plan":
+        """Return the plan with the options that are not None in place of its own."""
+        return replace(self, **{name: value for name, value in options.items() if value is not None})

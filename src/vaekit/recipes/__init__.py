@@ -1,0 +1,50 @@
+r"""The named systems: for each a typed function that gives a plan for any data.
+
+A recipe is one function of a `DataSpec` and keyword arguments, in a module that imports nothing heavy at the top, so
+that its `--help` answers at once. To add one, write the module and name it in `RECIPES`.
+"""
+
+__all__ = ["RECIPES", "catalogue", "get"]
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from vaekit.errors import RequestError, nearest
+
+if TYPE_CHECKING:
+    from vaekit.plan import Plan
+
+RECIPES = {
+    "vae": "vaekit.recipes.vae:vae",
+    "aevb": "vaekit.recipes.aevb:aevb",
+    "iwae-burda": "vaekit.recipes.iwae_burda:iwae_burda",
+}
+
+
+def get(name: str) -> "Callable[..., Plan]":
+    r"""Return the function of a recipe.
+
+    Raises:
+        RequestError: If there is none of that name.
+
+    Example:
+        >>> get("aevb").__name__
+        'aevb'
+    """
+    name = name.replace("_", "-")
+    if name not in RECIPES:
+        raise RequestError(f"unknown recipe {name!r}; expected one of {', '.join(RECIPES)}.{nearest(name, RECIPES)}")
+    module, _, function = RECIPES[name].partition(":")
+    return cast("Callable[..., Plan]", getattr(import_module(module), function))
+
+
+def catalogue() -> dict[str, str]:
+    r"""Return each recipe's name and the first line of what it says of itself.
+
+    Example:
+        >>> list(catalogue())[0]
+        'vae'
+    """
+    return {name: (inspect.getdoc(get(name)) or "").partition("\n")[0] for name in RECIPES}

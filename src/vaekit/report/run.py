@@ -1,0 +1,79 @@
+r"""A run's figures and its page, drawn from its model, its data and its numbers."""
+
+__all__ = ["report_run"]
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from vaekit import figures
+from vaekit.data.transforms import view
+from vaekit.evaluation import Evaluation
+from vaekit.latent import manifold_grid
+from vaekit.report import write_report
+from vaekit.runs import Run
+
+SHOWN = 20
+PLOTTED = 5000  # points in the latent scatter
+
+
+def report_run(run: Run, metrics: dict[str, Any], evaluation: Evaluation | None) -> Path:
+    r"""Draw the figures of a run and write its `report.html`.
+
+    Arguments:
+        run: The run, trained.
+        metrics: All that was measured.
+        evaluation: Of the test split; without one the pictures of the latent space stay as they are.
+    """
+    folder = run.directory / "figures"
+    device = next(run.model.parameters()).device
+    history = run.history
+    pictures = {"loss_curves": figures.loss_curves(history, best_epoch=metrics.get("training", {}).get("best_epoch"))}
+    test = run.data.test
+    originals = next(iter(view(test.x[:SHOWN], run.plan.transform, 0, device)))
+    pictures["reconstructions"] = figures.reconstructions(_array(originals), _array(run.model.reconstruct(originals)))
+    pictures["samples"] = figures.sample_grid(_array(run.model.sample(64, seed=0)), columns=16)
+    if evaluation is not None:
+        pictures |= _latent_pictures(run, metrics, evaluation)
+    paths = {name: figures.save(figure, folder / f"{name}.png") for name, figure in pictures.items()}
+    paths |= {path.stem: path for path in folder.glob("*.png") if path.stem not in paths}
+    config = run.config
+    command = config.get("command") or "trained from Python; see the configuration"
+    title = f"{config['recipe'] or config['arguments']['model']} on {config['data']['name']}"
+    return write_report(
+        run.directory, title=title, config=config, metrics=metrics, history=history, figures=paths, command=command
+    )
+
+
+def _latent_pictures(run: Run, metrics: dict[str, Any], evaluation: Evaluation) -> dict[str, Any]:
+    test, labels = metrics.get("test", {}), run.data.test.labels
+    z = evaluation.codes.mean[:PLOTTED]
+    axes = ("z1", "z2")
+    if z.shape[1] > 2:
+        z, axes = PCA(2, random_state=0).fit_transform(z), ("first principal axis", "second principal axis")
+    elif z.shape[1] == 1:
+        z, axes = np.column_stack([z, np.zeros(len(z))]), ("z1", "")
+    pictures = {
+        "latent": figures.latent_scatter(
+            z, None if labels is None else labels[:PLOTTED][: len(z)], run.data.label_names, axes=axes
+        )
+    }
+    if "unit_rates" in test:
+        pictures["unit_rates"] = figures.unit_rates(test["unit_rates"], test["unit_active"])
+    ks = sorted(int(key[6:]) for key in test if key.startswith("bound_") and not key.endswith("_se"))
+    if len(ks) > 1:
+        pictures["bound_curve"] = figures.bound_curve(
+            ks, [test[f"bound_{k}"] for k in ks], [test[f"bound_{k}_se"] for k in ks]
+        )
+    if evaluation.codes.mean.shape[1] == 2 and len(run.data.shape) == 3:
+        grid, quantiles = manifold_grid(run.model)
+        pictures["manifold"] = figures.manifold(_array(grid), quantiles=(quantiles, quantiles))
+    return pictures
+
+
+def _array(x: torch.Tensor) -> NDArray[Any]:
+    return x.detach().cpu().numpy()

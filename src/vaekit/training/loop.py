@@ -1,0 +1,457 @@
+r"""The training loop, on Lightning Fabric."""
+
+__all__ = ["Diverged", "Interrupted", "Outcome", "fit"]
+
+import copy
+import math
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from vaekit.errors import RequestError
+from vaekit.models.base import LatentVariableModel, seeded
+from vaekit.plan import Plan
+from vaekit.training.acceleration import compiling_pays, keep_freed_memory
+from vaekit.training.checkpoint import load_checkpoint, save_checkpoint
+from vaekit.training.history import History
+from vaekit.training.progress import Progress
+from vaekit.training.step import Step, evaluate_terms
+
+if TYPE_CHECKING:
+    from vaekit.data import Dataset
+
+CHECKPOINT_SECONDS = 10.0  # a kill costs at most this much work, and the epoch under way
+
+
+class Interrupted(Exception):
+    r"""Training was asked to stop, and everything it had done is saved."""
+
+
+class Diverged(RequestError):
+    r"""The loss is no longer a number."""
+
+
+@dataclass
+class Progressed:
+    r"""Where training stands: all of the loop's state that is not a tensor, JSON-able."""
+
+    epoch: int = 0  # epochs finished
+    batch: int = 0  # batches finished in the epoch under way
+    step: int = 0  # optimiser steps in all
+    seconds: float = 0.0  # spent in training steps
+    elapsed: float = 0.0  # the same, with validation and checkpoints
+    best: float = -math.inf
+    best_epoch: int = 0
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    r"""What training gives: the model with its selected weights, the log, and facts about the run."""
+
+    model: LatentVariableModel
+    history: dict[str, list[float]]
+    facts: dict[str, Any]
+
+
+def fit(
+    plan: Plan,
+    data: "Dataset",
+    *,
+    directory: Path | None = None,
+    seed: int = 0,
+    fabric: Fabric | None = None,
+    compile: bool | str = "auto",
+    resume: bool = False,
+    progress: bool = True,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> Outcome:
+    r"""Train a plan's model on a data set.
+
+    The same plan, data, seed, machine and software give the same weights to the bit, also when the run was stopped,
+    or killed, and resumed in between.
+
+    Arguments:
+        plan: The model and how to train it.
+        data: What to train on.
+        directory: Where checkpoints and the log go; None keeps everything in memory.
+        seed: Of every random draw.
+        fabric: Devices, strategy and precision; by default the best single device, in full precision.
+        compile: Compile the step: True, False, or "auto" to do so when it is expected to pay.
+        resume: Go on from `directory`'s last checkpoint.
+        progress: Show a progress bar.
+        on_epoch: Called with each new row of the log.
+
+    Raises:
+        RequestError: If the data do not fit the plan, or there is nothing to resume.
+        Diverged: If the loss becomes infinite or NaN.
+        Interrupted: If the process was asked to stop (Ctrl-C or SIGTERM), after everything was saved.
+    """
+    fabric = fabric or Fabric(devices=1)
+    with seeded(seed + fabric.global_rank):
+        loop = _Loop(plan, data, directory, seed, fabric, compile, progress)
+        if resume:
+            loop.restore()
+        return loop.run(on_epoch)
+
+
+class _Loop:
+    def __init__(
+        self,
+        plan: Plan,
+        data: "Dataset",
+        directory: Path | None,
+        seed: int,
+        fabric: Fabric,
+        compile: bool | str,
+        progress: bool,
+    ) -> None:
+        self.plan, self.data, self.directory, self.seed, self.fabric = plan, data, directory, seed, fabric
+        self.x = _training_rows(plan, data)
+        self.batch = _batch_per_process(plan, len(self.x), fabric.world_size)
+        self.steps = len(self.x) // plan.batch_size
+        self.model = plan.model.to(fabric.device)
+        self.names: tuple[str, ...] = ()
+        self.sums: Tensor = torch.zeros(0, device=fabric.device)
+        self.at = Progressed()
+        self.shuffle = torch.Generator().manual_seed(seed)
+        self.epoch_start = self.shuffle.get_state()
+        self.history = History(directory if fabric.is_global_zero else None)
+        self.best: dict[str, Tensor] | None = None
+        self.best_unsaved = False
+        self.progress = progress and fabric.is_global_zero
+        self.stop = threading.Event()
+        check_domain(self.model, self.x, plan, seed, fabric.device)
+        if fabric.device.type == "cpu":
+            keep_freed_memory()
+
+        step = Step(self.model, torch.tensor(self.x, device=fabric.device), plan.transform)
+        self.plain = step
+        self.compiled = self._decide(compile)
+        optimizers = [_optimizer(plan, parameters, fabric) for parameters in self.model.phases().values()]
+        forward = cast(torch.nn.Module, torch.compile(step)) if self.compiled else step
+        self.step, *self.optimizers = fabric.setup(forward, *optimizers)
+        # On one device in full precision the wrapper has nothing to do but cost a twentieth of a small step.
+        direct = fabric.world_size == 1 and fabric.strategy.precision.precision == "32-true"
+        self.call: Callable[[Tensor, str], tuple[Tensor, Tensor]] = forward if direct else self.step
+        self.direct = direct
+
+    def _decide(self, compile: bool | str) -> bool:
+        if compile != "auto":
+            return bool(compile)
+        parameters = sum(p.numel() for p in self.model.parameters())
+        draws = getattr(self.model.objective, "samples", 1)
+        return compiling_pays(parameters, self.batch * draws, self.steps * self.plan.epochs, self.fabric.device)
+
+    def run(self, on_epoch: Callable[[dict[str, float]], None] | None) -> Outcome:
+        at, plan = self.at, self.plan
+        begun = time.monotonic() - at.elapsed
+        saved = time.monotonic()
+        with (
+            _stop_on_signals(self.stop),
+            Progress(plan.epochs, self.steps, at.epoch, enabled=self.progress) as bar,
+        ):
+            if self.compiled:
+                bar.say("compiling the training step: this pays for itself in a run of this length")
+            while at.epoch < plan.epochs and not at.stopped:
+                self._train_epoch(bar, begun)
+                row = self._finish_epoch()
+                at.elapsed = time.monotonic() - begun
+                bar.epoch(at.epoch, {name.removeprefix("train_"): v for name, v in row.items()}, self.speed)
+                if on_epoch is not None:
+                    on_epoch(row)
+                last = at.epoch == plan.epochs or bool(at.stopped)
+                if last or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    self.save()
+                    saved = time.monotonic()
+        self.history.close()
+        return self._outcome()
+
+    @property
+    def speed(self) -> float:
+        done = (self.at.epoch * self.steps + self.at.batch) * self.plan.batch_size
+        return done / self.at.seconds if self.at.seconds else 0.0
+
+    def _train_epoch(self, bar: Progress, begun: float) -> None:
+        at, plan, objective = self.at, self.plan, self.model.objective
+        self.epoch_start = self.shuffle.get_state()
+        order = torch.randperm(len(self.x), generator=self.shuffle).to(self.fabric.device)
+        first = self.fabric.global_rank * self.batch
+        clock = time.monotonic()
+        for number in range(at.batch, self.steps):
+            moment = at.epoch + number / self.steps
+            objective.advance(moment)
+            rate = plan.learning_rate * plan.schedule(moment)
+            start = number * plan.batch_size + first
+            rows = order[start : start + self.batch]
+            for phase, optimizer in zip(self.model.phases(), self.optimizers, strict=True):
+                self._update(phase, optimizer, rows, rate)
+            at.batch, at.step = number + 1, at.step + 1
+            if bar.due:
+                now = time.monotonic()
+                at.seconds, clock = at.seconds + now - clock, now
+                bar.update(at.epoch, at.batch, self._means(), self.speed)
+            if self.stop.is_set():
+                at.seconds += time.monotonic() - clock
+                at.elapsed = time.monotonic() - begun
+                self.save()
+                self.history.close()
+                raise Interrupted(f"stopped in epoch {at.epoch + 1} of {plan.epochs}")
+        if self.fabric.device.type == "cuda":
+            torch.cuda.synchronize()
+        at.seconds += time.monotonic() - clock
+
+    def _update(self, phase: str, optimizer: Any, rows: Tensor, rate: float) -> None:
+        loss, sums = self._forward(rows, phase)
+        if self.direct:
+            loss.backward()
+        else:
+            self.fabric.backward(loss)
+        if self.plan.clip is not None:
+            self.fabric.clip_gradients(self.step, optimizer, max_norm=self.plan.clip)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if not len(self.sums):
+            self.sums = torch.zeros_like(sums)
+        self.sums += sums
+
+    def _forward(self, rows: Tensor, phase: str) -> tuple[Tensor, Tensor]:
+        if not self.compiled or self.names:
+            result = self.call(rows, phase)
+        else:
+            state = torch.get_rng_state()
+            try:
+                result = self.call(rows, phase)
+            except Exception as error:
+                if not isinstance(error, torch._dynamo.exc.TorchDynamoException):
+                    raise
+                reason = str(error).strip().splitlines()[0]
+                warnings.warn(f"the step could not be compiled ({reason}); training goes on uncompiled", stacklevel=2)
+                torch.set_rng_state(state)
+                self.compiled = False
+                self.call = self.plain
+                result = self.call(rows, phase)
+        self.names = self.names or self.plain.names
+        return result
+
+    def _total(self, sums: Tensor) -> list[float]:
+        """Add up sums over all processes."""
+        total: list[float] = cast(Tensor, self.fabric.all_reduce(sums, reduce_op="sum")).tolist()
+        return total
+
+    def _means(self) -> dict[str, float]:
+        count = self.at.batch * self.batch
+        return dict(zip(self.names, (self.sums / max(count, 1)).tolist(), strict=True))
+
+    def _finish_epoch(self) -> dict[str, float]:
+        at, plan, objective = self.at, self.plan, self.model.objective
+        trained = dict(zip(self.names, self._total(self.sums), strict=True))
+        trained = {name: value / (self.steps * plan.batch_size) for name, value in trained.items()}
+        at.epoch, at.batch = at.epoch + 1, 0
+        self.sums = torch.zeros_like(self.sums)
+        if not all(math.isfinite(value) for value in trained.values()):
+            raise Diverged(
+                f"the loss is no longer finite after epoch {at.epoch} with learning rate {plan.learning_rate:g}; "
+                "expected it to fall: lower --learning-rate, or limit the gradient with --clip 1"
+            )
+        validation = self._validate()
+        row: dict[str, float] = {
+            "epoch": at.epoch,
+            "step": at.step,
+            "seconds": round(at.seconds, 3),
+            "learning_rate": plan.learning_rate * plan.schedule(at.epoch - 0.5 / self.steps),
+            **objective.weights(),
+            **{f"train_{name}": value for name, value in trained.items()},
+            **{f"validation_{name}": value for name, value in validation.items()},
+        }
+        self._select(validation.get(objective.monitor, trained[objective.monitor]))
+        self.history.append(row)
+        return row
+
+    def _validate(self) -> dict[str, float]:
+        if not len(self.data.validation):
+            return {}
+        fabric = self.fabric
+        terms = evaluate_terms(
+            self.model,
+            self.data.validation.x,
+            self.plan.transform,
+            self.seed,
+            fabric.device,
+            rank=fabric.global_rank,
+            ranks=fabric.world_size,
+        )
+        names = self.names
+        sums = torch.stack([terms[name].sum() if terms else torch.zeros((), device=fabric.device) for name in names])
+        return {name: total / len(self.data.validation) for name, total in zip(names, self._total(sums), strict=True)}
+
+    def _select(self, value: float) -> None:
+        at, plan = self.at, self.plan
+        if at.epoch <= self.model.objective.settled:
+            return
+        if value > at.best:
+            at.best, at.best_epoch = value, at.epoch
+            if plan.select == "best":
+                self.best, self.best_unsaved = copy.deepcopy(self.model.state_dict()), True
+        elif plan.patience is not None and at.epoch - at.best_epoch >= plan.patience:
+            at.stopped = "patience"
+
+    def save(self) -> None:
+        """Write the last checkpoint, and the best one if it changed."""
+        if self.directory is None or not self.fabric.is_global_zero:
+            return
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for number, optimizer in enumerate(self.optimizers):
+            for index, entries in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{number}.{index}.{name}": torch.as_tensor(t) for name, t in entries.items()}
+        tensors["random.torch"] = torch.get_rng_state()
+        tensors["random.shuffle"] = self.epoch_start if self.at.batch else self.shuffle.get_state()
+        if self.fabric.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.fabric.device)
+        if self.at.batch:
+            tensors["sums"] = self.sums
+        state = {
+            "progress": asdict(self.at),
+            "history": self.history.rows,
+            "names": list(self.names),
+            "compiled": self.compiled,
+            "precision": self.fabric.strategy.precision.state_dict(),
+        }
+        folder = self.directory / "checkpoints"
+        if self.best is not None and self.best_unsaved:
+            best = {"epoch": self.at.best_epoch, self.model.objective.monitor: self.at.best}
+            save_checkpoint(folder / "best.safetensors", {f"model.{k}": t for k, t in self.best.items()}, best)
+            self.best_unsaved = False
+        # After the best weights: a kill between the two leaves a last checkpoint that leads to them once more.
+        save_checkpoint(folder / "last.safetensors", tensors, state)
+
+    def restore(self) -> None:
+        """Go back to the last checkpoint, to the bit."""
+        assert self.directory is not None
+        tensors, state = load_checkpoint(self.directory / "checkpoints" / "last.safetensors")
+        self.model.load_state_dict(_under("model.", tensors))
+        for number, optimizer in enumerate(self.optimizers):
+            saved = optimizer.state_dict()
+            for name, tensor in _under(f"optimizer.{number}.", tensors).items():
+                index, _, entry = name.partition(".")
+                saved["state"].setdefault(int(index), {})[entry] = tensor
+            optimizer.load_state_dict(saved)
+        self.at = Progressed(**state["progress"])
+        if self.at.best_epoch and self.plan.select == "best":
+            self.best = _under("model.", load_checkpoint(self.directory / "checkpoints" / "best.safetensors")[0])
+        self.names = tuple(state["names"])
+        self.sums = tensors.get("sums", torch.zeros(len(self.names))).to(self.fabric.device)
+        self.history.rows = state["history"]
+        self.history.write()
+        self.shuffle.set_state(tensors["random.shuffle"])
+        torch.set_rng_state(tensors["random.torch"])
+        if "random.cuda" in tensors and self.fabric.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.fabric.device)
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+
+    def _outcome(self) -> Outcome:
+        at = self.at
+        if self.plan.select == "best" and self.best is not None:
+            self.model.load_state_dict(self.best)
+        facts = {
+            "epochs": at.epoch,
+            "best_epoch": at.best_epoch if self.plan.select == "best" else at.epoch,
+            "steps": at.step,
+            "seconds": round(at.seconds, 2),
+            "elapsed_seconds": round(at.elapsed, 2),
+            "images_per_second": round(self.speed, 1),
+            "compiled": self.compiled,
+            "device": str(self.fabric.device),
+            "stopped": at.stopped or "epochs",
+        }
+        return Outcome(self.model.eval(), self.history.columns(), facts)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _training_rows(plan: Plan, data: "Dataset") -> "np.ndarray[Any, Any]":
+    if plan.train_on == "all" and len(data.validation):
+        whole: np.ndarray[Any, Any] = np.concatenate([data.train.x, data.validation.x])
+        return whole
+    return data.train.x
+
+
+def _batch_per_process(plan: Plan, rows: int, processes: int) -> int:
+    if plan.batch_size > rows:
+        raise RequestError(
+            f"batch_size is {plan.batch_size} but there are {rows} training examples: pass --batch-size {rows} or less"
+        )
+    if plan.batch_size % processes:
+        raise RequestError(
+            f"batch_size is {plan.batch_size}, shared by {processes} processes; expected a multiple of {processes}: "
+            f"pass --batch-size {plan.batch_size // processes * processes or processes}"
+        )
+    return plan.batch_size // processes
+
+
+def _optimizer(plan: Plan, parameters: Any, fabric: Fabric) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
+    return kind(
+        parameters, plan.learning_rate, betas=plan.betas, eps=plan.eps, weight_decay=plan.weight_decay, fused=True
+    )
+
+
+@torch.no_grad()
+def check_domain(
+    model: LatentVariableModel, x: "np.ndarray[Any, Any]", plan: Plan, seed: int, device: torch.device
+) -> None:
+    r"""Raise a `RequestError` if data, once transformed, lie outside the support of the model's likelihood."""
+    from vaekit.data.transforms import view
+
+    decode = getattr(model, "decode", None)
+    encode = getattr(model, "encode", None)
+    if decode is None or encode is None:
+        return
+    support = None
+    for block in view(x, plan.transform, seed, device):
+        if support is None:
+            with seeded(seed):
+                support = decode(encode(block[:1]).mean).support
+        inside = support.check(block)
+        if not bool(inside.all()):
+            example = int((~inside.flatten(1).all(1) if inside.dim() > 1 else ~inside).nonzero()[0])
+            low, high = float(block.min()), float(block.max())
+            raise RequestError(
+                f"data run from {low:g} to {high:g} after {plan.transform.describe()} (example {example} of its block, "
+                f"say); the likelihood expects {support}: choose another --likelihood or rescale the data"
+            )
+
+
+@contextmanager
+def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop after the step under way; a second one interrupts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,84 @@
+r"""One training step's forward pass, from row numbers to the loss, as one module that can be compiled whole."""
+
+__all__ = ["Step", "evaluate_terms"]
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vaekit.models.base import LatentVariableModel, seeded
+
+if TYPE_CHECKING:
+    from vaekit.data.transforms import Transform
+
+
+class Step(nn.Module):
+    r"""Gather rows, transform them, and compute a phase's loss, all on the device.
+
+    Arguments:
+        model: What is trained.
+        x: The training data as stored, shape `(n, *data_shape)`, on the device.
+        transform: From data as stored to what the likelihood describes.
+
+    Shapes:
+        `forward` takes row numbers, shape `(batch,)`, and gives the scalar loss and the sum of each term over the
+        batch, in the order of `names`.
+    """
+
+    def __init__(self, model: LatentVariableModel, x: Tensor, transform: "Transform") -> None:
+        super().__init__()
+        self.model = model
+        # Not a buffer: distributed training would broadcast it at every step.
+        self._x = (x,)
+        self._transform = transform
+        self.names: tuple[str, ...] = ()
+
+    def forward(self, rows: Tensor, phase: str) -> tuple[Tensor, Tensor]:
+        """Return the loss and the summed terms."""
+        x = self._transform(self._x[0].index_select(0, rows))
+        loss, terms = self.model(x, phase=phase)
+        self.names = tuple(terms)
+        return loss, torch.stack([term.detach().sum() for term in terms.values()])
+
+
+@torch.no_grad()
+def evaluate_terms(
+    model: LatentVariableModel,
+    x: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]",
+    transform: "Transform",
+    seed: int,
+    device: torch.device,
+    *,
+    rank: int = 0,
+    ranks: int = 1,
+) -> dict[str, Tensor]:
+    r"""Return the objective's unweighted terms for stored data, in nats, each of shape `(n,)`.
+
+    The draws of each block of rows depend on the seed and the block's number alone, so the result is the same
+    whatever the batch size and however many processes share the work. With several `ranks` this gives the rows of
+    every `ranks`-th block, starting at `rank`.
+
+    Arguments:
+        model: The model.
+        x: Data as stored, shape `(n, *data_shape)`.
+        transform: From data as stored to what the likelihood describes.
+        seed: Of the transform's draws and of the posterior's.
+        device: Where to compute.
+        rank: Number of this process.
+        ranks: Number of processes.
+    """
+    from vaekit.data.transforms import view
+
+    parts: list[dict[str, Tensor]] = []
+    training = model.training
+    model.eval()
+    for number, block in enumerate(view(x, transform, seed, device)):
+        if number % ranks == rank:
+            with seeded(seed * 1_000_003 + number):
+                parts.append(model.objective(model, block).terms)
+    model.train(training)
+    names: Sequence[str] = list(parts[0]) if parts else ()
+    return {name: torch.cat([part[name] for part in parts]) for name in names}
