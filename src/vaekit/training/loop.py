@@ -50,6 +50,7 @@ class Progressed:
     batch: int = 0  # batches finished in the epoch under way
     step: int = 0  # optimiser steps in all
     seconds: float = 0.0  # spent in training steps
+    compile_seconds: float = 0.0  # spent on compiling the step, not counted above
     elapsed: float = 0.0  # the same, with validation and checkpoints
     best: float = -math.inf
     best_epoch: int = 0
@@ -100,9 +101,12 @@ def fit(
     """
     fabric = fabric or Fabric(devices=1)
     with seeded(seed + fabric.global_rank):
-        loop = _Loop(plan, data, directory, seed, fabric, compile, progress)
-        if resume:
-            loop.restore()
+        if not resume or directory is None:
+            return _Loop(plan, data, directory, seed, fabric, compile, progress).run(on_epoch)
+        tensors, state = load_checkpoint(directory / "checkpoints" / "last.safetensors")
+        # Compiled and plain steps round differently: a run goes on as it began.
+        loop = _Loop(plan, data, directory, seed, fabric, state["compiled"], progress)
+        loop.restore(tensors, state)
         return loop.run(on_epoch)
 
 
@@ -139,13 +143,16 @@ class _Loop:
         step = Step(self.model, torch.tensor(self.x, device=fabric.device), plan.transform)
         self.plain = step
         self.compiled = self._decide(compile)
-        optimizers = [_optimizer(plan, parameters, fabric) for parameters in self.model.phases().values()]
+        self.phases = self.model.phases()
+        optimizers = [_optimizer(plan, parameters) for parameters in self.phases.values()]
         forward = cast(torch.nn.Module, torch.compile(step)) if self.compiled else step
         self.step, *self.optimizers = fabric.setup(forward, *optimizers)
-        # On one device in full precision the wrapper has nothing to do but cost a twentieth of a small step.
-        direct = fabric.world_size == 1 and fabric.strategy.precision.precision == "32-true"
-        self.call: Callable[[Tensor, str], tuple[Tensor, Tensor]] = forward if direct else self.step
-        self.direct = direct
+        self.call: Callable[[Tensor, str], tuple[Tensor, Tensor]] = self.step
+        # On one device in full precision Fabric's wrappers have nothing to do but cost a twentieth of a small step.
+        self.direct = fabric.world_size == 1 and fabric.strategy.precision.precision == "32-true"
+        if self.direct:
+            self.call, self.optimizers = forward, optimizers
+        self.untried = self.compiled
 
     def _decide(self, compile: bool | str) -> bool:
         if compile != "auto":
@@ -195,9 +202,12 @@ class _Loop:
             rate = plan.learning_rate * plan.schedule(moment)
             start = number * plan.batch_size + first
             rows = order[start : start + self.batch]
-            for phase, optimizer in zip(self.model.phases(), self.optimizers, strict=True):
+            for phase, optimizer in zip(self.phases, self.optimizers, strict=True):
                 self._update(phase, optimizer, rows, rate)
             at.batch, at.step = number + 1, at.step + 1
+            if self.untried:  # compiling is part of the run's time, not of its speed
+                self.untried, now = False, time.monotonic()
+                at.compile_seconds, clock = at.compile_seconds + now - clock, now
             if bar.due:
                 now = time.monotonic()
                 at.seconds, clock = at.seconds + now - clock, now
@@ -229,7 +239,7 @@ class _Loop:
         self.sums += sums
 
     def _forward(self, rows: Tensor, phase: str) -> tuple[Tensor, Tensor]:
-        if not self.compiled or self.names:
+        if not self.untried:
             result = self.call(rows, phase)
         else:
             state = torch.get_rng_state()
@@ -242,7 +252,7 @@ class _Loop:
                 warnings.warn(f"the step could not be compiled ({reason}); training goes on uncompiled", stacklevel=2)
                 torch.set_rng_state(state)
                 self.compiled = False
-                self.call = self.plain
+                self.call = self.plain if self.direct else self.fabric.setup_module(self.plain)
                 result = self.call(rows, phase)
         self.names = self.names or self.plain.names
         return result
@@ -338,10 +348,9 @@ class _Loop:
         # After the best weights: a kill between the two leaves a last checkpoint that leads to them once more.
         save_checkpoint(folder / "last.safetensors", tensors, state)
 
-    def restore(self) -> None:
-        """Go back to the last checkpoint, to the bit."""
+    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Go back to a checkpoint, to the bit."""
         assert self.directory is not None
-        tensors, state = load_checkpoint(self.directory / "checkpoints" / "last.safetensors")
         self.model.load_state_dict(_under("model.", tensors))
         for number, optimizer in enumerate(self.optimizers):
             saved = optimizer.state_dict()
@@ -371,6 +380,7 @@ class _Loop:
             "best_epoch": at.best_epoch if self.plan.select == "best" else at.epoch,
             "steps": at.step,
             "seconds": round(at.seconds, 2),
+            "compile_seconds": round(at.compile_seconds, 2),
             "elapsed_seconds": round(at.elapsed, 2),
             "images_per_second": round(self.speed, 1),
             "compiled": self.compiled,
@@ -404,7 +414,7 @@ def _batch_per_process(plan: Plan, rows: int, processes: int) -> int:
     return plan.batch_size // processes
 
 
-def _optimizer(plan: Plan, parameters: Any, fabric: Fabric) -> torch.optim.Optimizer:
+def _optimizer(plan: Plan, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
     return kind(
         parameters, plan.learning_rate, betas=plan.betas, eps=plan.eps, weight_decay=plan.weight_decay, fused=True
