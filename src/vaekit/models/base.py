@@ -138,8 +138,8 @@ class LatentVariableModel(nn.Module, ABC):
             NotImplementedError: If the posterior has no density.
             RequestError: If a number of draws is less than 1.
         """
-        if min(samples) < 1:
-            raise RequestError(f"samples is {min(samples)}; expected at least 1 importance sample: pass 1000, say")
+        if min(samples, default=0) < 1:
+            raise RequestError(f"samples are {tuple(samples)}; expected at least 1 importance sample: pass 1000, say")
         most = max(samples)
         draws = min(most, max(1, rows // 4))
         examples = max(1, rows // draws)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit.distributions import kl_divergence
+from vaekit.errors import RequestError
 from vaekit.models.base import LatentVariableModel
 from vaekit.objectives import ELBO, Inference, Objective
 
@@ -16,6 +17,16 @@ from vaekit.objectives import ELBO, Inference, Objective
 def _repeat(x: Tensor | None, samples: int) -> Tensor | None:
     """Put `samples` copies of a batch one after the other on its batch axis."""
     return x if x is None or samples == 1 else x.expand(samples, *x.shape).flatten(0, 1)
+
+
+def _check_batch(whose: str, distribution: Distribution, n: int) -> None:
+    # Without this, a part that forgets to join its axes gives sums over the wrong ones, or an error far from it.
+    if distribution.batch_shape != (n,):
+        raise RequestError(
+            f"{whose} distribution has batch shape {tuple(distribution.batch_shape)} and event shape "
+            f"{tuple(distribution.event_shape)}; expected batch shape ({n},), one distribution for each row: "
+            "join the other axes with torch.distributions.Independent"
+        )
 
 
 class VAE(LatentVariableModel):
@@ -74,8 +85,12 @@ class VAE(LatentVariableModel):
         """Draw z from the posterior and weigh it; see `LatentVariableModel.infer`."""
         q = self.encode(x, context)
         prior = self._prior(context)
+        _check_batch("the encoder's", q, len(x))
         z = q.rsample((samples,))
         p = self.decode(z.flatten(0, 1), _repeat(context, samples))
+        _check_batch("the decoder's", p, samples * len(x))
+        if len(prior.batch_shape):
+            _check_batch("the prior's", prior, len(x))
         distortion = -p.log_prob(cast(Tensor, _repeat(x, samples))).view(samples, -1)
         if analytic:
             try:
