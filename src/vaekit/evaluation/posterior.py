@@ -31,12 +31,15 @@ def codes(
     model: VAE, x: NDArray[Any], transform: Transform, *, seed: int = 0, device: torch.device | str = "cpu"
 ) -> Codes:
     r"""Encode data: posterior means and rates by unit, deterministic for a seed."""
+    was_training = model.training
+    model.eval()  # dropout would make the codes random, and batch normalisation would learn from test data
     means: list[Tensor] = []
     rates: list[Tensor] = []
     for block in view(x, transform, seed, device):
         q = model.encode(block)
         means.append(q.mean)
         rates += [] if (rate := _unit_rates(model, q)) is None else [rate]
+    model.train(was_training)
     unit_rates = cast(NDArray[np.float64], torch.cat(rates).double().mean(0).cpu().numpy()) if rates else None
     return Codes(torch.cat(means).float().cpu().numpy(), unit_rates)
 
