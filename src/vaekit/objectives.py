@@ -123,12 +123,9 @@ class ELBO(nn.Module):
         if estimator not in ("analytic", "monte-carlo"):
             hint = nearest(estimator, ("analytic", "monte-carlo"))
             raise RequestError(f"unknown estimator {estimator!r}; expected 'analytic' or 'monte-carlo'.{hint}")
-        if isinstance(self.schedule, Constant) and not (
-            math.isfinite(self.schedule.value) and self.schedule.value >= 0
-        ):
-            raise RequestError(
-                f"beta is {self.schedule.value}; expected a finite weight of at least 0: pass 1 for the ELBO"
-            )
+        for weight in (self.schedule(0.0), self.schedule(self.schedule.settled)):
+            if not 0 <= weight < math.inf:
+                raise RequestError(f"beta is {weight}; expected a finite weight of at least 0: pass 1 for the ELBO")
         self.estimator = estimator
         # A tensor, so that a compiled step sees one program whatever the weight.
         self.register_buffer("beta", torch.tensor(self.schedule(0.0)), persistent=False)

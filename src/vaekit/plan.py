@@ -108,6 +108,12 @@ class Plan:
                 raise RequestError(
                     f"{name} is {value}; expected a number above 0: pass --{name.replace('_', '-')} 0.001, say"
                 )
+        for name in ("weight_decay", "eps"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise RequestError(f"{name} is {value}; expected a number of at least 0: pass 1e-8, say")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise RequestError(f"betas are {self.betas}; expected two numbers from 0 up, below 1: pass (0.9, 0.999)")
         for name, choices in (
             ("optimizer", ("adam", "adamw")),
             ("train_on", ("train", "all")),

@@ -25,8 +25,8 @@ class Schedule(Protocol):
 
 
 def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise RequestError(f"{name} is {value}; expected a number above 0: pass a positive {name}")
+    if not 0 < value < math.inf:
+        raise RequestError(f"{name} is {value}; expected a finite number above 0: pass a positive {name}")
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,13 @@ class Cosine:
 
     def __post_init__(self) -> None:
         _positive("epochs", self.epochs)
+        if not 0 <= self.floor <= 1:
+            raise RequestError(f"floor is {self.floor}; expected a share of the peak: pass a number from 0 to 1")
+        if not 0 <= self.warmup < self.epochs:
+            raise RequestError(
+                f"warmup is {self.warmup} of {self.epochs} epochs; expected at least 0 and less than all of them: "
+                "pass a shorter one"
+            )
 
     @property
     def settled(self) -> float:
@@ -144,13 +151,15 @@ class Cosine:
     def __call__(self, epoch: float) -> float:
         """Return the value at a time."""
         rise = min(epoch / self.warmup, 1.0) if self.warmup else 1.0
-        share = min(max(epoch - self.warmup, 0.0) / max(self.epochs - self.warmup, 1e-12), 1.0)
+        share = min(max(epoch - self.warmup, 0.0) / (self.epochs - self.warmup), 1.0)
         return rise * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share)))
 
 
 @dataclass(frozen=True)
 class Ladder:
-    r"""Steps of growing length: stage :math:`i` of `stages` takes a share :math:`3^i` of `epochs` at :math:`10^{-i/7}`.
+    r"""Steps of growing length: stage :math:`i` of `stages` takes a share :math:`3^i` of `epochs`.
+
+    The rungs go from 1 down to 0.1 by equal factors, :math:`10^{-i/7}` for the eight stages of the paper.
 
     With eight stages and 3280 epochs stage :math:`i` takes :math:`3^i` epochs, as published; fewer epochs shorten
     every stage by the same factor.
