@@ -29,6 +29,15 @@ def _image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     return shape[0], shape[1], shape[2]
 
 
+def _channels(channels: Sequence[int]) -> tuple[int, ...]:
+    if not channels or min(channels) < 1:
+        raise RequestError(
+            f"channels are {tuple(channels)}; expected a positive number for each of one or more convolutions: "
+            "pass (32, 64), say, or use an MLP"
+        )
+    return tuple(channels)
+
+
 class ConvEncoder(nn.Module):
     r"""Stride-2 convolutions, each halving the image (rounding up), then one linear layer.
 
@@ -41,7 +50,7 @@ class ConvEncoder(nn.Module):
         context_dim: Size of a context vector, joined to the input of the fully connected part; 0 for none.
 
     Raises:
-        RequestError: If the data are not images, or `forward` is given another shape.
+        RequestError: If the data are not images, `channels` is empty, or `forward` is given another shape.
 
     Example:
         >>> import torch
@@ -62,6 +71,7 @@ class ConvEncoder(nn.Module):
     ) -> None:
         super().__init__()
         depth, height, width = self.in_shape = _image_shape(in_shape)
+        channels = _channels(channels)
         layers: list[nn.Module] = []
         for out_channels in channels:
             layers += [nn.Conv2d(depth, out_channels, 3, stride=2, padding=1), new_activation(activation)]
@@ -88,7 +98,7 @@ class ConvDecoder(nn.Module):
         context_dim: Size of a context vector, joined to the input of the fully connected part; 0 for none.
 
     Raises:
-        RequestError: If the output is not an image, or `forward` is given another shape.
+        RequestError: If the output is not an image, `channels` is empty, or `forward` is given another shape.
 
     Example:
         >>> import torch
@@ -109,6 +119,7 @@ class ConvDecoder(nn.Module):
     ) -> None:
         super().__init__()
         out_channels, height, width = _image_shape(out_shape)
+        channels = _channels(channels)
         heights, widths = _halvings(height, len(channels)), _halvings(width, len(channels))
         self.head = MLP(in_shape, (channels[0], heights[-1], widths[-1]), hidden, activation, context_dim=context_dim)
         layers: list[nn.Module] = []

@@ -57,6 +57,8 @@ def conv_vae(
 def start_at_mean(output: nn.Linear, head: Likelihood, data: DataSpec) -> None:
     r"""Set the decoder's last bias so that, before any training, it describes the mean of the data.
 
+    A likelihood with logits gets those of the mean, which for the continuous Bernoulli is only near it.
+
     References:
         Importance weighted autoencoders (Burda, Grosse and Salakhutdinov, 2016), whose published code does this.
     """
@@ -86,7 +88,13 @@ def transform_for(data: DataSpec, name: str, likelihood_name: str) -> Transform:
 
 def rate_schedule(beta: float, warmup: float, cycles: int) -> Schedule:
     r"""Return the weight of the rate over time: constant, one linear rise, or several."""
+    if cycles < 1:
+        raise RequestError(f"cycles is {cycles}; expected at least 1 rise of the weight: pass 1 or more")
     if not warmup:
+        if cycles > 1:
+            raise RequestError(
+                f"cycles is {cycles} but warmup is 0, so the weight never rises: pass --warmup 5, say, or --cycles 1"
+            )
         return Constant(beta)
     if cycles > 1:
         return Cyclical(period=2 * warmup, cycles=cycles, end=beta)

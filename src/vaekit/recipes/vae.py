@@ -55,19 +55,27 @@ def vae(
         batch_size: Examples in a step.
         learning_rate: Adam's first step size.
     """
+    from vaekit.errors import RequestError, nearest
     from vaekit.objectives import ELBO
     from vaekit.plan import Plan
     from vaekit.recipes.build import conv_vae, mlp_vae, rate_schedule, transform_for
     from vaekit.schedules import Cosine
 
+    networks = ("auto", "mlp", "conv")
+    if network not in networks:
+        raise RequestError(
+            f"unknown network {network!r}; expected one of {', '.join(networks)}.{nearest(network, networks)}"
+        )
     name = data.suggested if likelihood == "auto" else likelihood
     objective = ELBO(rate_schedule(beta, warmup, cycles), samples, estimator)
     size = math.prod(data.shape)
     dense = network == "mlp" or (network == "auto" and (len(data.shape) != 3 or size <= 1024))
+    if hidden is None:  # an empty one asks for no hidden layer
+        hidden = 2 * (min(500, 4 * size),) if dense else (256,)
     if dense:
-        model = mlp_vae(data, latent_dim, hidden or 2 * (min(500, 4 * size),), activation, name, objective)
+        model = mlp_vae(data, latent_dim, hidden, activation, name, objective)
     else:
-        model = conv_vae(data, latent_dim, channels, hidden or (256,), activation, name, objective)
+        model = conv_vae(data, latent_dim, channels, hidden, activation, name, objective)
     return Plan(
         model,
         transform_for(data, transform, name),
