@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vaekit.data.transforms import Transform, view
 from vaekit.models.base import LatentVariableModel, seeded
+from vaekit.training.acceleration import compiling_pays
 
 
 def has_density(model: LatentVariableModel, x: Tensor) -> bool:
@@ -41,6 +42,7 @@ def likelihood_metrics(
     samples: Sequence[int] = (1000,),
     seed: int = 0,
     device: torch.device | str = "cpu",
+    compile: bool | str = "auto",
     advance: Callable[[int], object] | None = None,
 ) -> dict[str, float | int]:
     r"""Return the bound, rate, distortion and negative log-likelihood of data, in nats, with standard errors.
@@ -54,6 +56,7 @@ def likelihood_metrics(
         samples: Numbers of importance samples; the largest gives `nll`, all of them give `bound_K`.
         seed: Of the transform's draws and of the posterior's.
         device: Where to compute.
+        compile: Compile inference: True, False, or "auto" to do so when it is expected to pay.
         advance: Called with the number of examples done.
 
     Returns:
@@ -63,6 +66,10 @@ def likelihood_metrics(
     """
     terms: dict[str, list[Tensor]] = {"rate": [], "distortion": []}
     bounds: list[Tensor] = []
+    if compile == "auto":
+        work = sum(p.numel() for p in model.parameters()) * len(x) * max(samples, default=0)
+        compile = compiling_pays(work / 2, torch.device(device))  # about half of the parameters decode
+    infer = torch.compile(model.infer, dynamic=False) if compile and samples else None
     was_training = model.training
     model.eval()
     dense = True
@@ -74,7 +81,7 @@ def likelihood_metrics(
             terms["rate"].append(rate.mean(0))
             # Small parts, so that progress shows while a block of long estimates is under way.
             for part in block.split(100) if dense and samples else ():
-                bounds.append(model.importance_bounds(part, samples))
+                bounds.append(model.importance_bounds(part, samples, compiled=infer))
                 if advance is not None:
                     advance(len(part))
     model.train(was_training)

@@ -8,37 +8,34 @@ import sys
 
 import torch
 
-# What one compilation costs and the share of a step that it saves, as measured by benchmarks/compile.py. They are
-# constants, not timings of this run, so that the same request always takes the same path and gives the same weights.
-COMPILE_SECONDS = 25.0
-SAVED_SHARE = 0.2
-FLOPS_PER_SECOND = {"cpu": 1e11, "cuda": 2e13}
-OVERHEAD_SECONDS = {"cpu": 1.5e-3, "cuda": 2.5e-3}
+# What a compilation costs, the share of the time that it saves, and what a processor does in a second: round figures
+# from docs/results/speed.json. They are constants, not timings of this run, so that the same request always takes
+# the same path and gives the same weights.
+COMPILE_SECONDS = {"cpu": 20.0, "cuda": 30.0}
+SAVED_SHARE = 0.25
+MULTIPLICATIONS_PER_SECOND = {"cpu": 5e10, "cuda": 1e13}
+CALL_SECONDS = {"cpu": 1.5e-3, "cuda": 2.5e-3}
 
 
-def compiling_pays(parameters: int, batch_size: int, steps: int, device: torch.device) -> bool:
+def compiling_pays(multiplications: float, device: torch.device, calls: int = 0) -> bool:
     r"""Whether `torch.compile` is expected to save more time than it takes.
 
-    A step is estimated as six floating-point operations per parameter and example (two forward, four backward) plus
-    a fixed overhead.
-
     Arguments:
-        parameters: Number of trained parameters.
-        batch_size: Examples (times draws) in a step.
-        steps: Steps in the whole training.
-        device: Where it runs.
+        multiplications: Multiplications of matrix elements in all; a training step has three for each parameter
+            and example, one forward and two backward.
+        device: Where they run.
+        calls: How often the compiled program is called; each call has a fixed cost beside the arithmetic.
 
     Example:
-        >>> compiling_pays(800_000, 100, steps=1_000, device=torch.device("cpu"))
-        False
-        >>> compiling_pays(800_000, 100, steps=100_000, device=torch.device("cpu"))
-        True
+        >>> step = 3 * 800_000 * 100
+        >>> [compiling_pays(step * calls, torch.device("cpu"), calls) for calls in (1_000, 100_000)]
+        [False, True]
     """
     kind = "cpu" if device.type == "cpu" else "cuda"
     if kind == "cpu" and shutil.which("g++") is None and shutil.which("clang++") is None:
         return False
-    step = 6 * parameters * batch_size / FLOPS_PER_SECOND[kind] + OVERHEAD_SECONDS[kind]
-    return steps * step * SAVED_SHARE > COMPILE_SECONDS
+    seconds = multiplications / MULTIPLICATIONS_PER_SECOND[kind] + calls * CALL_SECONDS[kind]
+    return seconds * SAVED_SHARE > COMPILE_SECONDS[kind]
 
 
 def keep_freed_memory() -> None:

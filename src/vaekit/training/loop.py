@@ -157,9 +157,10 @@ class _Loop:
     def _decide(self, compile: bool | str) -> bool:
         if compile != "auto":
             return bool(compile)
-        parameters = sum(p.numel() for p in self.model.parameters())
-        draws = getattr(self.model.objective, "samples", 1)
-        return compiling_pays(parameters, self.batch * draws, self.steps * self.plan.epochs, self.fabric.device)
+        steps = self.steps * self.plan.epochs
+        rows = steps * self.batch * getattr(self.model.objective, "samples", 1)
+        work = 3 * rows * sum(p.numel() for p in self.model.parameters())
+        return compiling_pays(work, self.fabric.device, steps)
 
     def run(self, on_epoch: Callable[[dict[str, float]], None] | None) -> Outcome:
         at, plan = self.at, self.plan
