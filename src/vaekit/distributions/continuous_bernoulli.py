@@ -62,8 +62,7 @@ class ContinuousBernoulliLogits(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log density, in nats, of values in [0, 1]."""
-        upper = (self.logits + self.logits.abs()) / 2  # not relu, whose gradient at 0 is off by a half
-        return self.logits * value - upper + self._log_constant()
+        return self.logits * value - self.logits.relu() + self._log_constant()
 
     def entropy(self) -> Tensor:
         """Return the differential entropy, in nats."""
@@ -78,7 +77,8 @@ class ContinuousBernoulliLogits(Distribution):
 
     def _size(self) -> tuple[Tensor, Tensor, Tensor]:
         """Where the series serve, |logits| as they see it, and as the closed forms see it, where they are safe."""
-        a = self.logits.abs()
+        # Not abs: its gradient at 0 is 0, and what is even in the logit and what is odd would not add up there.
+        a = torch.where(self.logits > 0, self.logits, -self.logits)
         small = a < _SERIES
         # Each branch of a `where` gets a value it can bear: the one not taken must not send back a NaN.
         return small, torch.where(small, a, 0.0), torch.where(small, 1.0, a)
