@@ -50,6 +50,10 @@ class Delta(Distribution):
         """Return the point, repeated."""
         return self.loc.expand(self._extended_shape(torch.Size(sample_shape)))
 
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Return the point, repeated, cut off from the graph: an expansion to its own shape would still be in it."""
+        return self.rsample(sample_shape).detach()
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Refuse: a point mass has no density.
 
