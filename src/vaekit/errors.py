@@ -1,6 +1,6 @@
-r"""The error for a request that cannot be met, and the hint that goes with it."""
+r"""The errors that are not our fault: a request that cannot be met, with a hint, and a wish to stop."""
 
-__all__ = ["RequestError", "nearest"]
+__all__ = ["Diverged", "Interrupted", "RequestError", "nearest"]
 
 import difflib
 from collections.abc import Iterable
@@ -17,6 +17,14 @@ class RequestError(ValueError):
             ...
         vaekit.errors.RequestError: latent_dim is 0; expected at least 1: pass --latent-dim 2 or more
     """
+
+
+class Diverged(RequestError):
+    r"""The loss is no longer a number. Every process that shares the work raises it."""
+
+
+class Interrupted(Exception):
+    r"""Training was asked to stop, and what it had done is saved. Every process that shares the work raises it."""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
