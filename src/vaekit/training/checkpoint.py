@@ -3,7 +3,7 @@ r"""Checkpoints: everything a run needs to go on as if it had never stopped, in 
 A checkpoint is a safetensors file: tensors under flat names, the rest as JSON in its header. Nothing is pickled.
 """
 
-__all__ = ["load_checkpoint", "replace_file", "save_checkpoint"]
+__all__ = ["is_litter", "load_checkpoint", "replace_file", "save_checkpoint", "sweep"]
 
 import contextlib
 import json
@@ -18,6 +18,8 @@ from torch import Tensor
 
 from vaekit.errors import RequestError
 
+_TEMPORARY = ".tmp"
+
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     r"""Write a file so that a reader, or a crash, sees the old one whole or the new one whole.
@@ -26,15 +28,34 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         path: Where the file is to be.
         write: Called with the path of a temporary file beside it.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # what the user's umask gives; safetensors makes its files private
         write(temporary)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
+        temporary.chmod(mode)
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def is_litter(path: Path) -> bool:
+    r"""Whether a file is what `replace_file` leaves behind when the process is killed while it writes.
+
+    Example:
+        >>> is_litter(Path("run/.config.json.1234.tmp")), is_litter(Path("run/config.json"))
+        (True, False)
+    """
+    return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
+
+
+def sweep(directory: Path) -> None:
+    r"""Remove what killed processes left behind in a run directory."""
+    for path in directory.rglob(f".*{_TEMPORARY}"):
+        path.unlink(missing_ok=True)
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -61,9 +82,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, json.loads((file.metadata() or {})["state"])
     except FileNotFoundError:
-        raise RequestError(f"no checkpoint at {path}: train with the same --out and without --resume first") from None
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise RequestError(f"no checkpoint at {path}: restore the file, or start over with --force") from None
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise RequestError(
-            f"checkpoint {path} is damaged ({error}); expected a safetensors file: use the other one in its folder, "
-            "or start over with --force"
+            f"checkpoint {path} is damaged ({error}); expected what training wrote: restore the file, or start over "
+            "with --force"
         ) from None
