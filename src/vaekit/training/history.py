@@ -65,6 +65,11 @@ class History:
         """Return the rows as columns."""
         return {name: [row[name] for row in self.rows] for name in (self.rows[0] if self.rows else {})}
 
+    def flush(self) -> None:
+        """Write out the TensorBoard events so far: those of steps in a checkpoint are not taken again."""
+        if self._writer is not None:
+            self._writer.flush()
+
     def close(self) -> None:
         """Flush the TensorBoard events."""
         if self._writer is not None:
@@ -82,6 +87,6 @@ class History:
             from torch.utils.tensorboard import SummaryWriter  # slow to import, and not needed without a directory
 
             # Events after the last row are of steps that a resumed run takes again: TensorBoard is told to drop them.
-            step = int(self.rows[-2]["step"]) + 1 if len(self.rows) > 1 else None
+            step = int(self.rows[-2]["step"]) + 1 if len(self.rows) > 1 else 0
             self._writer = SummaryWriter(str(self._directory), purge_step=step, flush_secs=30)
         return self._writer
