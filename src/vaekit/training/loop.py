@@ -1,7 +1,8 @@
 r"""The training loop, on Lightning Fabric."""
 
-__all__ = ["Diverged", "Interrupted", "Outcome", "fit"]
+__all__ = ["Outcome", "fit"]
 
+import contextlib
 import copy
 import math
 import signal
@@ -19,11 +20,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from vaekit.errors import RequestError
+from vaekit.errors import Diverged, Interrupted, RequestError
 from vaekit.models.base import LatentVariableModel, seeded
 from vaekit.plan import Plan
 from vaekit.training.acceleration import compiling_pays, keep_freed_memory
 from vaekit.training.checkpoint import load_checkpoint, save_checkpoint
+from vaekit.training.checks import check_fit
 from vaekit.training.history import History
 from vaekit.training.progress import Progress
 from vaekit.training.step import Step, evaluate_terms
@@ -32,14 +34,7 @@ if TYPE_CHECKING:
     from vaekit.data import Dataset
 
 CHECKPOINT_SECONDS = 10.0  # a kill costs at most this much work, and the epoch under way
-
-
-class Interrupted(Exception):
-    r"""Training was asked to stop, and everything it had done is saved."""
-
-
-class Diverged(RequestError):
-    r"""The loss is no longer a number."""
+STOP_STEPS = 10  # processes that share the work agree this often on whether to stop
 
 
 @dataclass
@@ -77,6 +72,7 @@ def fit(
     resume: bool = False,
     progress: bool = True,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
+    checked: bool = False,
 ) -> Outcome:
     r"""Train a plan's model on a data set.
 
@@ -93,6 +89,7 @@ def fit(
         resume: Go on from `directory`'s last checkpoint.
         progress: Show a progress bar.
         on_epoch: Called with each new row of the log.
+        checked: The data were checked against the plan already, by `check_fit`.
 
     Raises:
         RequestError: If the data do not fit the plan, or there is nothing to resume.
@@ -100,6 +97,8 @@ def fit(
         Interrupted: If the process was asked to stop (Ctrl-C or SIGTERM), after everything was saved.
     """
     fabric = fabric or Fabric(devices=1)
+    if not checked:
+        check_fit(plan, data, fabric.world_size, seed)
     with seeded(seed + fabric.global_rank):
         if not resume or directory is None:
             return _Loop(plan, data, directory, seed, fabric, compile, progress).run(on_epoch)
@@ -123,7 +122,7 @@ class _Loop:
     ) -> None:
         self.plan, self.data, self.directory, self.seed, self.fabric = plan, data, directory, seed, fabric
         self.x = _training_rows(plan, data)
-        self.batch = _batch_per_process(plan, len(self.x), fabric.world_size)
+        self.batch = plan.batch_size // fabric.world_size
         self.steps = len(self.x) // plan.batch_size
         self.model = plan.model.to(fabric.device)
         self.names: tuple[str, ...] = ()
@@ -136,7 +135,6 @@ class _Loop:
         self.best_unsaved = False
         self.progress = progress and fabric.is_global_zero
         self.stop = threading.Event()
-        check_domain(self.model, self.x, plan, seed, fabric.device)
         if fabric.device.type == "cpu":
             keep_freed_memory()
 
@@ -144,7 +142,7 @@ class _Loop:
         self.plain = step
         self.compiled = self._decide(compile)
         self.phases = self.model.phases()
-        optimizers = [_optimizer(plan, parameters) for parameters in self.phases.values()]
+        optimizers = [_optimizer(plan, parameters, fabric) for parameters in self.phases.values()]
         forward = cast(torch.nn.Module, torch.compile(step)) if self.compiled else step
         self.step, *self.optimizers = fabric.setup(forward, *optimizers)
         self.call: Callable[[Tensor, str], tuple[Tensor, Tensor]] = self.step
@@ -167,6 +165,7 @@ class _Loop:
         begun = time.monotonic() - at.elapsed
         saved = time.monotonic()
         with (
+            contextlib.closing(self.history),
             _stop_on_signals(self.stop),
             Progress(plan.epochs, self.steps, at.epoch, enabled=self.progress) as bar,
         ):
@@ -180,10 +179,11 @@ class _Loop:
                 if on_epoch is not None:
                     on_epoch(row)
                 last = at.epoch == plan.epochs or bool(at.stopped)
-                if last or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                if self._any(last or time.monotonic() - saved > CHECKPOINT_SECONDS):
                     self.save()
                     saved = time.monotonic()
-        self.history.close()
+            if self._any(self.stop.is_set()):
+                raise Interrupted("stopped after the last epoch, before the evaluation")
         return self._outcome()
 
     @property
@@ -213,11 +213,10 @@ class _Loop:
                 now = time.monotonic()
                 at.seconds, clock = at.seconds + now - clock, now
                 bar.update(at.epoch, at.batch, self._means(), self.speed)
-            if self.stop.is_set():
+            if self._stopping():
                 at.seconds += time.monotonic() - clock
                 at.elapsed = time.monotonic() - begun
                 self.save()
-                self.history.close()
                 raise Interrupted(f"stopped in epoch {at.epoch + 1} of {plan.epochs}")
         if self.fabric.device.type == "cuda":
             torch.cuda.synchronize()
@@ -253,10 +252,29 @@ class _Loop:
                 warnings.warn(f"the step could not be compiled ({reason}); training goes on uncompiled", stacklevel=2)
                 torch.set_rng_state(state)
                 self.compiled = False
-                self.call = self.plain if self.direct else self.fabric.setup_module(self.plain)
+                self.call = self.plain if self.direct else _uncompiled(self.step)
                 result = self.call(rows, phase)
         self.names = self.names or self.plain.names
         return result
+
+    def _stopping(self) -> bool:
+        if self.fabric.world_size == 1:
+            return self.stop.is_set()
+        # The signal does not reach all processes at once, and they must stop after the same step. Asking them makes
+        # a GPU wait, so it is done seldom.
+        return (self.at.batch % STOP_STEPS == 0 or self.at.batch == self.steps) and self._any(self.stop.is_set())
+
+    def _any(self, flag: bool) -> bool:
+        """Whether a flag is set in any process."""
+        if self.fabric.world_size == 1:
+            return flag
+        return self._total(torch.tensor([float(flag)], device=self.fabric.device))[0] > 0
+
+    def _gather(self, state: Tensor) -> Tensor:
+        """Put the tensors of all processes on a new first axis."""
+        if self.fabric.world_size == 1:
+            return state[None]
+        return cast(Tensor, self.fabric.all_gather(state))
 
     def _total(self, sums: Tensor) -> list[float]:
         """Add up sums over all processes."""
@@ -322,18 +340,26 @@ class _Loop:
 
     def save(self) -> None:
         """Write the last checkpoint, and the best one if it changed."""
-        if self.directory is None or not self.fabric.is_global_zero:
+        if self.directory is None:
             return
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        cuda = self.fabric.device.type == "cuda"
+        own = {"random.torch": self._gather(torch.get_rng_state())}  # a row for each process
+        if cuda:
+            own["random.cuda"] = self._gather(torch.cuda.get_rng_state(self.fabric.device))
+        if self.at.batch:
+            own["sums"] = self._gather(self.sums)
+        if self.fabric.is_global_zero:
+            self._write(own)
+        self.fabric.barrier()
+
+    def _write(self, own: dict[str, Tensor]) -> None:
+        assert self.directory is not None
+        self.history.flush()
+        tensors = own | {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for number, optimizer in enumerate(self.optimizers):
             for index, entries in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{number}.{index}.{name}": torch.as_tensor(t) for name, t in entries.items()}
-        tensors["random.torch"] = torch.get_rng_state()
         tensors["random.shuffle"] = self.epoch_start if self.at.batch else self.shuffle.get_state()
-        if self.fabric.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.fabric.device)
-        if self.at.batch:
-            tensors["sums"] = self.sums
         state = {
             "progress": asdict(self.at),
             "history": self.history.rows,
@@ -352,7 +378,16 @@ class _Loop:
     def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Go back to a checkpoint, to the bit."""
         assert self.directory is not None
-        self.model.load_state_dict(_under("model.", tensors))
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        if len(tensors["random.torch"]) != world:
+            raise RequestError(
+                f"the run to resume was shared by {len(tensors['random.torch'])} processes, not by {world}: pass the "
+                "same --devices"
+            )
+        try:
+            self.model.load_state_dict(_under("model.", tensors))
+        except RuntimeError as error:
+            raise RequestError(f"the model is not like the one of the run to resume: {error}") from None
         for number, optimizer in enumerate(self.optimizers):
             saved = optimizer.state_dict()
             for name, tensor in _under(f"optimizer.{number}.", tensors).items():
@@ -362,14 +397,17 @@ class _Loop:
         self.at = Progressed(**state["progress"])
         if self.at.best_epoch and self.plan.select == "best":
             self.best = _under("model.", load_checkpoint(self.directory / "checkpoints" / "best.safetensors")[0])
+        if self.at.batch:  # the log tells the weights of the last step
+            self.model.objective.advance(self.at.epoch + (self.at.batch - 1) / self.steps)
         self.names = tuple(state["names"])
-        self.sums = tensors.get("sums", torch.zeros(len(self.names))).to(self.fabric.device)
+        self.sums = tensors["sums"][rank] if "sums" in tensors else torch.zeros(len(self.names))
+        self.sums = self.sums.to(self.fabric.device)
         self.history.rows = state["history"]
         self.history.write()
         self.shuffle.set_state(tensors["random.shuffle"])
-        torch.set_rng_state(tensors["random.torch"])
+        torch.set_rng_state(tensors["random.torch"][rank])
         if "random.cuda" in tensors and self.fabric.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"], self.fabric.device)
+            torch.cuda.set_rng_state(tensors["random.cuda"][rank], self.fabric.device)
         self.fabric.strategy.precision.load_state_dict(state["precision"])
 
     def _outcome(self) -> Outcome:
@@ -391,6 +429,14 @@ class _Loop:
         return Outcome(self.model.eval(), self.history.columns(), facts)
 
 
+def _uncompiled(step: Callable[[Tensor, str], tuple[Tensor, Tensor]]) -> Callable[[Tensor, str], tuple[Tensor, Tensor]]:
+    def call(rows: Tensor, phase: str) -> tuple[Tensor, Tensor]:
+        with torch.compiler.set_stance("force_eager"):
+            return step(rows, phase)
+
+    return call
+
+
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
@@ -402,50 +448,18 @@ def _training_rows(plan: Plan, data: "Dataset") -> "np.ndarray[Any, Any]":
     return data.train.x
 
 
-def _batch_per_process(plan: Plan, rows: int, processes: int) -> int:
-    if plan.batch_size > rows:
-        raise RequestError(
-            f"batch_size is {plan.batch_size} but there are {rows} training examples: pass --batch-size {rows} or less"
-        )
-    if plan.batch_size % processes:
-        raise RequestError(
-            f"batch_size is {plan.batch_size}, shared by {processes} processes; expected a multiple of {processes}: "
-            f"pass --batch-size {plan.batch_size // processes * processes or processes}"
-        )
-    return plan.batch_size // processes
-
-
-def _optimizer(plan: Plan, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+def _optimizer(plan: Plan, parameters: list[torch.nn.Parameter], fabric: Fabric) -> torch.optim.Optimizer:
     kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
+    # A fused step unscales gradients by itself, too late for clipping them.
+    scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
     return kind(
-        parameters, plan.learning_rate, betas=plan.betas, eps=plan.eps, weight_decay=plan.weight_decay, fused=True
+        parameters,
+        plan.learning_rate,
+        betas=plan.betas,
+        eps=plan.eps,
+        weight_decay=plan.weight_decay,
+        fused=plan.clip is None or not scaled,
     )
-
-
-@torch.no_grad()
-def check_domain(
-    model: LatentVariableModel, x: "np.ndarray[Any, Any]", plan: Plan, seed: int, device: torch.device
-) -> None:
-    r"""Raise a `RequestError` if data, once transformed, lie outside the support of the model's likelihood."""
-    from vaekit.data.transforms import view
-
-    decode = getattr(model, "decode", None)
-    encode = getattr(model, "encode", None)
-    if decode is None or encode is None:
-        return
-    support = None
-    for block in view(x, plan.transform, seed, device):
-        if support is None:
-            with seeded(seed):
-                support = decode(encode(block[:1]).mean).support
-        inside = support.check(block)
-        if not bool(inside.all()):
-            example = int((~inside.flatten(1).all(1) if inside.dim() > 1 else ~inside).nonzero()[0])
-            low, high = float(block.min()), float(block.max())
-            raise RequestError(
-                f"data run from {low:g} to {high:g} after {plan.transform.describe()} (example {example} of its block, "
-                f"say); the likelihood expects {support}: choose another --likelihood or rescale the data"
-            )
 
 
 @contextmanager

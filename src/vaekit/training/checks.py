@@ -1,0 +1,82 @@
+r"""What is checked before a training begins, and before anything is written."""
+
+__all__ = ["check_fit"]
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.distributions import constraints
+
+from vaekit.errors import RequestError
+from vaekit.models.base import seeded
+from vaekit.plan import Plan
+
+if TYPE_CHECKING:
+    from vaekit.data import Dataset
+
+
+def check_fit(plan: Plan, data: "Dataset", processes: int = 1, seed: int = 0) -> None:
+    r"""Check that data can be trained on as planned.
+
+    Arguments:
+        plan: The plan.
+        data: The data.
+        processes: Number of processes that share a batch.
+        seed: Of the transform's draws.
+
+    Raises:
+        RequestError: If a batch is larger than the training data or cannot be shared evenly, or data, once
+            transformed, lie outside the support of the model's likelihood.
+    """
+    rows = len(data.train) + (len(data.validation) if plan.train_on == "all" else 0)
+    if plan.batch_size > rows:
+        raise RequestError(
+            f"batch_size is {plan.batch_size} but there are {rows} training examples: pass --batch-size {rows} or less"
+        )
+    if plan.batch_size % processes:
+        raise RequestError(
+            f"batch_size is {plan.batch_size}, shared by {processes} processes; expected a multiple of {processes}: "
+            f"pass --batch-size {plan.batch_size // processes * processes or processes}"
+        )
+    for name, split in data.splits.items():
+        _check_domain(plan, name, split.x, seed)
+
+
+@torch.no_grad()
+def _check_domain(plan: Plan, name: str, x: "np.ndarray[Any, Any]", seed: int) -> None:
+    from vaekit.data.transforms import view
+
+    decode, encode = getattr(plan.model, "decode", None), getattr(plan.model, "encode", None)
+    if decode is None or encode is None:
+        return
+    device = next((p.device for p in plan.model.parameters()), torch.device("cpu"))
+    support, before, training = None, 0, plan.model.training
+    for block in view(x, plan.transform, seed, device):
+        if support is None:
+            plan.model.eval()
+            with seeded(seed):
+                support = decode(encode(block[:1]).mean).support
+            plan.model.train(training)
+        inside = support.check(block).reshape(len(block), -1).all(1)
+        if not bool(inside.all()):
+            row = int((~inside).nonzero()[0])
+            low, high = float(block[row].min()), float(block[row].max())
+            raise RequestError(
+                f"{name} example {before + row} runs from {low:g} to {high:g} after the transform "
+                f"({plan.transform.describe()}); the likelihood expects {_in_words(support)}: choose another "
+                "--likelihood, or rescale the data"
+            )
+        before += len(block)
+
+
+def _in_words(support: constraints.Constraint) -> str:
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    names = {
+        constraints.boolean: "zeros and ones",
+        constraints.unit_interval: "numbers from 0 to 1",
+        constraints.real: "finite numbers",
+        constraints.positive: "numbers above 0",
+    }
+    return names.get(support, str(support))
