@@ -67,8 +67,8 @@ for k in $ks; do
     started=$SECONDS
     "$vaekit" "${arguments[@]}" 2>&1 | tee -a "$log"
     echo "training took $((SECONDS - started)) s in this call" | tee -a "$log"
-    echo "== vaekit evaluate $run --samples $samples"
-    "$vaekit" evaluate "$run" --samples "$samples" 2>&1 | tee -a "$log"
+    echo "== vaekit evaluate $run --nll-samples $samples"
+    "$vaekit" evaluate "$run" --nll-samples "$samples" 2>&1 | tee -a "$log"
     cp "$run/metrics.json" "$results/$name.metrics.json"
     cp "$run/config.json" "$results/$name.config.json"
     cp "$run/history.csv" "$results/$name.history.csv"

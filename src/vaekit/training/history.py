@@ -3,6 +3,7 @@ r"""The log of a run: a row an epoch, as CSV for people and as TensorBoard event
 __all__ = ["History", "read_history"]
 
 import csv
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 Row = dict[str, float]
+WRITE_SECONDS = 1.0
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
@@ -41,6 +43,7 @@ class History:
         self.rows: list[Row] = rows or []
         self._directory = directory
         self._writer: SummaryWriter | None = None
+        self._written = 0.0
 
     def append(self, row: Row) -> None:
         """Add the row of an epoch."""
@@ -54,24 +57,29 @@ class History:
                     name.rpartition("_") if name.startswith(("train_", "validation_")) else ("run", "", name)
                 )
                 writer.add_scalar(f"{term}/{split}", value, int(row["step"]))
-        self.write()
+        # Each writing is of the whole file, so that small epochs do not write at every one of theirs.
+        if time.monotonic() - self._written > WRITE_SECONDS:
+            self.write()
 
     def write(self) -> None:
         """Write `history.csv` anew, whole."""
         if self._directory is not None and self.rows:
             replace_file(self._directory / "history.csv", self._write_csv)
+            self._written = time.monotonic()
 
     def columns(self) -> dict[str, list[float]]:
         """Return the rows as columns."""
         return {name: [row[name] for row in self.rows] for name in (self.rows[0] if self.rows else {})}
 
     def flush(self) -> None:
-        """Write out the TensorBoard events so far: those of steps in a checkpoint are not taken again."""
+        """Write out the log so far: the epochs in a checkpoint are not run again."""
+        self.write()
         if self._writer is not None:
             self._writer.flush()
 
     def close(self) -> None:
-        """Flush the TensorBoard events."""
+        """Write out the log and let go of its files."""
+        self.write()
         if self._writer is not None:
             self._writer.close()
             self._writer = None

@@ -125,8 +125,6 @@ class _Loop:
         self.batch = plan.batch_size // fabric.world_size
         self.steps = len(self.x) // plan.batch_size
         self.model = plan.model.to(fabric.device)
-        self.names: tuple[str, ...] = ()
-        self.sums: Tensor = torch.zeros(0, device=fabric.device)
         self.at = Progressed()
         self.shuffle = torch.Generator().manual_seed(seed)
         self.epoch_start = self.shuffle.get_state()
@@ -142,6 +140,8 @@ class _Loop:
         self.plain = step
         self.compiled = self._decide(compile)
         self.phases = self.model.phases()
+        self.names = step.term_names(next(iter(self.phases)))
+        self.sums = torch.zeros(len(self.names), device=fabric.device)
         optimizers = [_optimizer(plan, parameters, fabric) for parameters in self.phases.values()]
         forward = cast(torch.nn.Module, torch.compile(step)) if self.compiled else step
         self.step, *self.optimizers = fabric.setup(forward, *optimizers)
@@ -234,8 +234,6 @@ class _Loop:
             group["lr"] = rate
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        if not len(self.sums):
-            self.sums = torch.zeros_like(sums)
         self.sums += sums
 
     def _forward(self, rows: Tensor, phase: str) -> tuple[Tensor, Tensor]:
@@ -254,7 +252,6 @@ class _Loop:
                 self.compiled = False
                 self.call = self.plain if self.direct else _uncompiled(self.step)
                 result = self.call(rows, phase)
-        self.names = self.names or self.plain.names
         return result
 
     def _stopping(self) -> bool:
@@ -363,7 +360,6 @@ class _Loop:
         state = {
             "progress": asdict(self.at),
             "history": self.history.rows,
-            "names": list(self.names),
             "compiled": self.compiled,
             "precision": self.fabric.strategy.precision.state_dict(),
         }
@@ -399,9 +395,8 @@ class _Loop:
             self.best = _under("model.", load_checkpoint(self.directory / "checkpoints" / "best.safetensors")[0])
         if self.at.batch:  # the log tells the weights of the last step
             self.model.objective.advance(self.at.epoch + (self.at.batch - 1) / self.steps)
-        self.names = tuple(state["names"])
-        self.sums = tensors["sums"][rank] if "sums" in tensors else torch.zeros(len(self.names))
-        self.sums = self.sums.to(self.fabric.device)
+        if "sums" in tensors:
+            self.sums = tensors["sums"][rank].to(self.fabric.device)
         self.history.rows = state["history"]
         self.history.write()
         self.shuffle.set_state(tensors["random.shuffle"])

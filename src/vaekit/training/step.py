@@ -25,7 +25,7 @@ class Step(nn.Module):
 
     Shapes:
         `forward` takes row numbers, shape `(batch,)`, and gives the scalar loss and the sum of each term over the
-        batch, in the order of `names`.
+        batch, in the order of `term_names`.
     """
 
     def __init__(self, model: LatentVariableModel, x: Tensor, transform: "Transform") -> None:
@@ -34,14 +34,26 @@ class Step(nn.Module):
         # Not a buffer: distributed training would broadcast it at every step.
         self._x = (x,)
         self._transform = transform
-        self.names: tuple[str, ...] = ()
 
     def forward(self, rows: Tensor, phase: str) -> tuple[Tensor, Tensor]:
         """Return the loss and the summed terms."""
         x = self._transform(self._x[0].index_select(0, rows))
         loss, terms = self.model(x, phase=phase)
-        self.names = tuple(terms)
         return loss, torch.stack([term.detach().sum() for term in terms.values()])
+
+    @torch.no_grad()
+    def term_names(self, phase: str) -> tuple[str, ...]:
+        r"""Return the names of a phase's terms, from one pass over two examples that leaves everything as it was.
+
+        The pass also looks up the closed forms of the divergences, which the compiler could not follow.
+        """
+        x = self._x[0][:2]
+        training = self.model.training
+        self.model.eval()
+        with seeded(0):
+            names = tuple(self.model(self._transform(x), phase=phase).terms)
+        self.model.train(training)
+        return names
 
 
 @torch.no_grad()
