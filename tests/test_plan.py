@@ -1,4 +1,5 @@
 import math
+from itertools import count
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def getting_worse(objective):
     rng = np.random.default_rng(0)
     data = from_arrays(rng.normal(size=(200, 3)))
     plan = Plan(model(objective), Identity(), epochs=6, batch_size=18, learning_rate=1e-2)
-    worse = iter(range(6))
+    worse = count()
 
     class Worse:
         monitor, settled = objective.monitor, objective.settled
@@ -81,7 +82,7 @@ def getting_worse(objective):
 
         def __call__(self, given, x, context=None):
             loss = objective(given, x, context)
-            if not torch.is_grad_enabled():  # only validation runs without gradients
+            if not torch.is_grad_enabled():  # validation, and nothing that is trained on
                 loss.terms[self.monitor].sub_(100.0 * next(worse))
             return loss
 
