@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from vaekit import figures
-from vaekit.data import Dataset, load_dataset
 from vaekit.data.transforms import view
 from vaekit.errors import RequestError
 from vaekit.runs import Run
@@ -33,9 +32,9 @@ def reconstruct(run: str, *, data: str | None, split: str, n: int, out: str | No
     r"""Encode and decode examples to a picture or an array, and return the file's path."""
     trained = _trained(run)
     path = _free(trained, out, "reconstructions.png", (".png", ".npy"), force)
-    stored, _ = _examples(trained, data, split)
     if n < 0:
         raise RequestError(f"n is {n}; expected 0 for all, or how many: pass --n 20")
+    stored, _ = _examples(trained, data, split)
     pairs = [
         (x.numpy(), trained.model.reconstruct(x).numpy())
         for x in view(stored[: n or len(stored)], trained.plan.transform, 0)
@@ -85,13 +84,9 @@ def _trained(run: str) -> Run:
 
 
 def _examples(run: Run, data: str | None, split: str) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-    dataset: Dataset = run.data if data is None else load_dataset(data)
-    wanted = tuple(run.config["spec"]["shape"])
-    if dataset.shape != wanted:
-        raise RequestError(
-            f"{data} has examples of shape {dataset.shape}; expected {wanted}, as in training: pass other --data"
-        )
-    chosen = dataset.splits[split]
+    chosen = run.dataset(data).splits[split]
+    if not len(chosen):
+        raise RequestError(f"the {split} split is empty: pass --split with another one")
     return chosen.x, chosen.labels
 
 
@@ -115,6 +110,8 @@ def _free(run: Run, out: str | None, default: str, endings: tuple[str, ...], for
         raise RequestError(f"--out is {str(path)!r}; expected a file that ends in {' or '.join(endings)}: rename it")
     if not path.parent.is_dir():
         raise RequestError(f"--out is {str(path)!r}, in a folder that does not exist: make {path.parent} first")
+    if path.is_dir():
+        raise RequestError(f"--out is {str(path)!r}, a folder; expected a file: pass another name")
     if path.exists() and not force:
         raise RequestError(f"{path} exists: pass another --out, or --force to write over it")
     return path

@@ -3,6 +3,7 @@ r"""The run directory: everything about one training, complete and readable with
 __all__ = ["Run", "RunState", "load"]
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -13,19 +14,22 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import Module
 
 from vaekit import recipes
 from vaekit.data import Dataset, load_dataset
 from vaekit.errors import RequestError
 from vaekit.models.vae import VAE
 from vaekit.plan import DataSpec, Plan
-from vaekit.training.checkpoint import replace_file
+from vaekit.training.checkpoint import is_litter, replace_file
 from vaekit.training.history import read_history
 
 FORMAT = 1
+_KEYS = {"format", "recipe", "arguments", "spec", "data", "versions", "training"}
 
 
 class RunState(Enum):
@@ -58,9 +62,13 @@ class Run:
     @property
     def state(self) -> RunState:
         """How far it has come. Each file that this looks for is written whole or not at all."""
-        if not self.directory.exists() or (self.directory.is_dir() and not any(self.directory.iterdir())):
+        if not self.directory.exists():
             return RunState.ABSENT
-        if not (self.directory / "config.json").is_file():
+        if not self.directory.is_dir():
+            return RunState.FOREIGN
+        if all(is_litter(path) for path in self.directory.iterdir()):
+            return RunState.ABSENT
+        if not self._is_ours():
             return RunState.FOREIGN
         if not (self.directory / "model.safetensors").is_file():
             return RunState.UNFINISHED
@@ -69,7 +77,16 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """What was asked for, as `config.json` has it."""
-        return self._json("config.json")
+        config = self._json("config.json")
+        missing = sorted(_KEYS - config.keys())
+        if missing:
+            raise RequestError(f"{self.directory / 'config.json'} lacks {', '.join(missing)}: restore the file")
+        if config["format"] != FORMAT:
+            raise RequestError(
+                f"{self.directory} has format {config['format']!r}; this vaekit reads format {FORMAT}: "
+                f"use the one that made it, {config['versions'].get('vaekit', 'unknown')}"
+            )
+        return config
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -79,14 +96,19 @@ class Run:
     @property
     def history(self) -> dict[str, list[float]]:
         """The log, a list a column."""
-        return read_history(self.directory / "history.csv")
+        path = self.directory / "history.csv"
+        try:
+            return read_history(path)
+        except FileNotFoundError:
+            raise RequestError(f"{path} does not exist; training writes it: restore the file") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise RequestError(f"{path} is damaged ({error}); expected numbers: restore the file") from None
 
     @cached_property
     def plan(self) -> Plan:
         """The plan, rebuilt from the configuration, with the weights that training selected."""
         plan = self._untrained()
-        plan.model.load_state_dict(self._weights())
-        plan.model.eval()
+        self.load_weights(plan.model)
         return plan
 
     @property
@@ -116,6 +138,28 @@ class Run:
             )
         return data
 
+    def dataset(self, data: Any = None, **options: Any) -> Dataset:
+        r"""Return other data that the model can take, or by default the data it was trained on.
+
+        Raises:
+            RequestError: If their shape is not that of the training data, or their values are stored otherwise.
+        """
+        if data is None:
+            return self.data
+        dataset = load_dataset(data, **options)
+        spec = DataSpec.from_json(self.config["spec"])
+        if dataset.shape != spec.shape:
+            raise RequestError(
+                f"{dataset.name} has examples of shape {dataset.shape}; expected {spec.shape}, as in training: "
+                "pass other --data"
+            )
+        if dataset.levels != spec.levels:
+            has, wanted = (f"{n} levels" if n else "real numbers" for n in (dataset.levels, spec.levels))
+            raise RequestError(
+                f"{dataset.name} holds {has}; expected {wanted}, as in training: convert the data, or pass other --data"
+            )
+        return dataset
+
     def attach(self, plan: Plan) -> None:
         """Use a plan whose model was made in Python, which a run directory cannot rebuild."""
         self.__dict__["plan"] = plan
@@ -131,16 +175,18 @@ class Run:
             RequestError: If there is something, and `force` is not given or it is no run directory.
         """
         self.check_free(force=force)
-        if self.state is not RunState.ABSENT:
-            shutil.rmtree(self.directory)
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.write_json("config.json", config)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for path in self.directory.iterdir():  # and not the directory itself, which may be a link
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            self.write_json("config.json", config)
+        except OSError as error:
+            raise RequestError(f"{self.directory} cannot be written ({error.strerror}): pass another --out") from None
 
     def check_free(self, *, force: bool = False) -> None:
         """Raise a `RequestError` unless `create` may go ahead."""
+        self._check_writable()
         state = self.state
-        if self.directory.exists() and not self.directory.is_dir():
-            raise RequestError(f"{self.directory} is a file; expected a folder to write the run to: pass another --out")
         if state is RunState.FOREIGN:
             raise RequestError(
                 f"{self.directory} exists and is no run directory; nothing in it is touched: pass another --out"
@@ -153,6 +199,22 @@ class Run:
             }[state]
             raise RequestError(f"{self.directory} holds {done}, or start over with --force")
 
+    def check_same(self, recipe: str, given: Mapping[str, Any]) -> None:
+        """Raise a `RequestError` if what is asked of a run to resume is not what it was started with."""
+        config = self.config
+        was = config["recipe"] or "custom"
+        if was != recipe:
+            named = f"of recipe {was!r}" if config["recipe"] else "of a model made in Python"
+            asked = f"recipe {recipe!r}" if recipe != "custom" else "a model made in Python"
+            raise RequestError(f"the run to resume in {self.directory} is {named}; expected that, not {asked}")
+        stored = {**config["training"], **config["arguments"]}
+        for name, value in _plain(given).items():
+            if name in stored and stored[name] != value:
+                raise RequestError(
+                    f"{name} is {value!r} but the run to resume has {stored[name]!r}: leave it out, or start over with "
+                    "--force"
+                )
+
     def require_trained(self) -> None:
         """Raise a `RequestError` that says what is missing unless there is a trained model."""
         state, where = self.state, self.directory
@@ -161,6 +223,8 @@ class Run:
             hint = f" Runs there: {', '.join(known[:8])}." if known else ""
             raise RequestError(f"no run at {where}; expected a run directory, as `vaekit train` makes it.{hint}")
         if state is RunState.FOREIGN:
+            if (where / "config.json").is_file():
+                _ = self.config  # says what is wrong with it
             raise RequestError(f"{where} is no run directory, it has no config.json: pass one that `vaekit train` made")
         if state is RunState.UNFINISHED:
             recipe = self.config.get("recipe") or "RECIPE"
@@ -174,9 +238,25 @@ class Run:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         replace_file(self.directory / "model.safetensors", lambda path: save_file(tensors, path))
 
+    def load_weights(self, model: Module) -> None:
+        """Give a model the weights that training selected, and put it in evaluation mode.
+
+        Raises:
+            RequestError: If there are none, or they are damaged, or the model is not like the one that was trained.
+        """
+        self.require_trained()
+        path = self.directory / "model.safetensors"
+        try:
+            model.load_state_dict(load_file(path))
+        except (SafetensorError, OSError, ValueError) as error:
+            raise RequestError(f"{path} is damaged ({error}): restore the file, or train again with --force") from None
+        except RuntimeError as error:
+            raise RequestError(f"the model does not fit the weights in {path}: {error}") from None
+        model.eval()
+
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write a JSON file, atomically."""
-        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        """Write a JSON file, atomically; numbers that are not finite become null."""
+        text = json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
         replace_file(self.directory / name, lambda path: path.write_text(text))
 
     def _untrained(self) -> Plan:
@@ -188,16 +268,30 @@ class Run:
                 "with vaekit.load(run, model=model)"
             )
         function = recipes.get(config["recipe"])
-        return function(DataSpec.from_json(config["spec"]), **arguments_of(config))
-
-    def _weights(self) -> dict[str, Tensor]:
-        self.require_trained()
-        path = self.directory / "model.safetensors"
         try:
-            weights: dict[str, Tensor] = load_file(path)
-        except SafetensorError as error:
-            raise RequestError(f"{path} is damaged ({error}): train again, or restore the file") from None
-        return weights
+            return function(DataSpec.from_json(config["spec"]), **arguments_of(config))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise RequestError(
+                f"{self.directory / 'config.json'} does not describe a model of recipe {config['recipe']!r} ({error}): "
+                "restore the file"
+            ) from None
+
+    def _is_ours(self) -> bool:
+        """Whether `config.json` is one of ours: other tools' model folders have a file of that name too."""
+        try:
+            return self._json("config.json").keys() >= _KEYS
+        except RequestError:
+            return False
+
+    def _check_writable(self) -> None:
+        """Raise a `RequestError` if the directory could not be made or written to."""
+        there = self.directory
+        while not there.exists() and there != there.parent:
+            there = there.parent
+        if not there.is_dir():
+            raise RequestError(f"{there} is a file; expected a folder to write the run to: pass another --out")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise RequestError(f"{there} cannot be written to: pass another --out, or change its permissions")
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.directory / name
@@ -206,7 +300,9 @@ class Run:
         except FileNotFoundError:
             raise RequestError(f"{path} does not exist; expected a run directory, as `vaekit train` makes it") from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise RequestError(f"{path} is damaged ({error}): train again with --force, or restore the file") from None
+            raise RequestError(f"{path} is damaged ({error}): restore the file, or pass another run") from None
+        if not isinstance(content, dict):
+            raise RequestError(f"{path} is damaged (it holds no JSON object): restore the file, or pass another run")
         return content
 
 
@@ -228,12 +324,18 @@ def load(run: str | os.PathLike[str] | Run, *, model: VAE | None = None) -> VAE:
     run = run if isinstance(run, Run) else Run(run)
     if model is None:
         return run.model
-    try:
-        model.load_state_dict(run._weights())
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise RequestError(f"the model does not fit the weights in {run.directory}: {reason}") from None
-    return model.eval()
+    run.load_weights(model)
+    return model
+
+
+def _plain(content: Any) -> Any:
+    """Make of NumPy's numbers Python's, and of numbers that are not finite None, for which JSON has a word."""
+    if isinstance(content, Mapping):
+        return {name: _plain(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_plain(value) for value in content]
+    content = content.item() if isinstance(content, np.generic) else content
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def environment() -> dict[str, Any]:
