@@ -53,7 +53,9 @@ def _latent_pictures(run: Run, metrics: dict[str, Any], evaluation: Evaluation) 
     test, labels = metrics.get("test", {}), run.data.test.labels
     z = evaluation.codes.mean[:PLOTTED]
     axes = ("z1", "z2")
-    if z.shape[1] > 2:
+    if z.shape[1] > 2 and len(z) == 1:
+        z = z[:, :2]  # one point has no principal axes
+    elif z.shape[1] > 2:
         z, axes = PCA(2, random_state=0).fit_transform(z), ("first principal axis", "second principal axis")
     elif z.shape[1] == 1:
         z, axes = np.column_stack([z, np.zeros(len(z))]), ("z1", "")
