@@ -66,7 +66,9 @@ def evaluate_model(
     if torch.device(device).type == "cpu":
         keep_freed_memory()
     begun = time.monotonic()
-    with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
+    console = Console(stderr=True)
+    # Off a terminal the bar would leave an empty line.
+    with Progress(console=console, disable=not (progress and console.is_terminal), transient=True) as bar:
         task = bar.add_task(f"likelihood of {len(x):,} {split} examples, k={max(samples, default=0):,}", total=len(x))
         metrics: dict[str, Any] = dict(
             likelihood_metrics(
