@@ -1,15 +1,15 @@
 r"""What is checked before a training begins, and before anything is written."""
 
-__all__ = ["check_fit"]
+__all__ = ["check_fit", "likelihood_support"]
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from torch.distributions import constraints
 
 from vaekit.errors import RequestError
-from vaekit.models.base import seeded
+from vaekit.models.base import LatentVariableModel, seeded
 from vaekit.plan import Plan
 
 if TYPE_CHECKING:
@@ -47,17 +47,12 @@ def check_fit(plan: Plan, data: "Dataset", processes: int = 1, seed: int = 0) ->
 def _check_domain(plan: Plan, name: str, x: "np.ndarray[Any, Any]", seed: int) -> None:
     from vaekit.data.transforms import view
 
-    decode, encode = getattr(plan.model, "decode", None), getattr(plan.model, "encode", None)
-    if decode is None or encode is None:
-        return
     device = next((p.device for p in plan.model.parameters()), torch.device("cpu"))
-    support, before, training = None, 0, plan.model.training
+    before = 0
     for block in view(x, plan.transform, seed, device):
+        support = likelihood_support(plan.model, block[:1])
         if support is None:
-            plan.model.eval()
-            with seeded(seed):
-                support = decode(encode(block[:1]).mean).support
-            plan.model.train(training)
+            return
         inside = support.check(block).reshape(len(block), -1).all(1)
         if not bool(inside.all()):
             row = int((~inside).nonzero()[0])
@@ -70,9 +65,28 @@ def _check_domain(plan: Plan, name: str, x: "np.ndarray[Any, Any]", seed: int) -
         before += len(block)
 
 
-def _in_words(support: constraints.Constraint) -> str:
+@torch.no_grad()
+def likelihood_support(model: LatentVariableModel, x: torch.Tensor) -> constraints.Constraint | None:
+    r"""Return where a model's likelihood lives, entry by entry, or None for a model that does not decode.
+
+    Arguments:
+        model: The model.
+        x: A few examples, shape `(n, *data_shape)`.
+    """
+    decode, encode = getattr(model, "decode", None), getattr(model, "encode", None)
+    if decode is None or encode is None:
+        return None
+    training = model.training
+    model.eval()
+    with seeded(0):
+        support = decode(encode(x).mean).support
+    model.train(training)
     while isinstance(support, constraints.independent):
         support = support.base_constraint
+    return cast(constraints.Constraint, support)
+
+
+def _in_words(support: constraints.Constraint) -> str:
     names = {
         constraints.boolean: "zeros and ones",
         constraints.unit_interval: "numbers from 0 to 1",

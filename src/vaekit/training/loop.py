@@ -269,9 +269,9 @@ class _Loop:
 
     def _gather(self, state: Tensor) -> Tensor:
         """Put the tensors of all processes on a new first axis."""
-        if self.fabric.world_size == 1:
-            return state[None]
-        return cast(Tensor, self.fabric.all_gather(state))
+        own = torch.zeros((self.fabric.world_size, *state.shape), device=self.fabric.device)
+        own[self.fabric.global_rank] = state.to(own)  # bytes and single-precision numbers: exact
+        return cast(Tensor, self.fabric.all_reduce(own, reduce_op="sum")).to(state.dtype)
 
     def _total(self, sums: Tensor) -> list[float]:
         """Add up sums over all processes."""
@@ -400,9 +400,9 @@ class _Loop:
         self.history.rows = state["history"]
         self.history.write()
         self.shuffle.set_state(tensors["random.shuffle"])
-        torch.set_rng_state(tensors["random.torch"][rank])
+        torch.set_rng_state(tensors["random.torch"][rank].clone())  # PyTorch reads it from the start of its storage
         if "random.cuda" in tensors and self.fabric.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"][rank], self.fabric.device)
+            torch.cuda.set_rng_state(tensors["random.cuda"][rank].clone(), self.fabric.device)
         self.fabric.strategy.precision.load_state_dict(state["precision"])
 
     def _outcome(self) -> Outcome:
