@@ -1,0 +1,47 @@
+r"""What tests of whole runs share."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def listing() -> Callable[[Path], dict[str, bytes]]:
+    """Return every file below a folder with its bytes, to tell whether anything was touched."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else b"" for p in sorted(folder.rglob("*"))}
+
+    return read
+
+
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the figures and the page, which take most of a small run's time."""
+    monkeypatch.setattr("vaekit.api.report_run", lambda *arguments: None)
+
+
+TINY: dict[str, Any] = {"hidden": (8,), "latent_dim": 2, "epochs": 2, "nll_samples": 0, "progress": False}
+
+
+@pytest.fixture
+def tiny() -> dict[str, Any]:
+    """Arguments of a training that takes a moment."""
+    return dict(TINY)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on the digits, with its report. Not to be written to."""
+    import vaekit
+
+    return vaekit.train("vae", "digits", out=tmp_path_factory.mktemp("finished") / "run", **TINY).directory
+
+
+@pytest.fixture
+def run_copy(finished_run: Path, tmp_path: Path) -> Path:
+    """A finished run of one's own."""
+    return Path(shutil.copytree(finished_run, tmp_path / "run"))
