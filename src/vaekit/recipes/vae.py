@@ -24,7 +24,7 @@ def vae(
     cycles: int = 1,
     estimator: Literal["analytic", "monte-carlo"] = "analytic",
     samples: int = 1,
-    epochs: int = 30,
+    epochs: int = 25,
     batch_size: int = 100,
     learning_rate: float = 1e-3,
 ) -> "Plan":
