@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vaekit.data.transforms import Transform, view
-from vaekit.models.base import LatentVariableModel, seeded
+from vaekit.models.base import LatentVariableModel, seed_of, seeded
 from vaekit.training.acceleration import compiling_pays
 
 
@@ -74,7 +74,7 @@ def likelihood_metrics(
     model.eval()
     dense = True
     for number, block in enumerate(view(x, transform, seed, device)):
-        with seeded(seed * 1_000_003 + number):
+        with seeded(seed_of(seed, number)):
             dense = has_density(model, block[:1])
             distortion, rate = model.infer(block, analytic=True)
             terms["distortion"].append(distortion.mean(0))

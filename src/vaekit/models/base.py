@@ -1,6 +1,6 @@
 r"""The contract between models, the trainer and the evaluation."""
 
-__all__ = ["LatentVariableModel", "seeded"]
+__all__ = ["LatentVariableModel", "seed_of", "seeded"]
 
 import contextlib
 import math
@@ -35,6 +35,16 @@ def seeded(seed: int | None) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
+
+
+def seed_of(seed: int, block: int) -> int:
+    r"""Return the seed of a block of examples, another one for each block and each seed.
+
+    Example:
+        >>> seed_of(0, 1), seed_of(1, 0)
+        (1, 1000003)
+    """
+    return (seed * 1_000_003 + block) % 2**63
 
 
 class LatentVariableModel(nn.Module, ABC):

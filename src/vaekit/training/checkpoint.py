@@ -21,20 +21,22 @@ from vaekit.errors import RequestError
 _TEMPORARY = ".tmp"
 
 
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+def replace_file(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
     r"""Write a file so that a reader, or a crash, sees the old one whole or the new one whole.
 
     Arguments:
         path: Where the file is to be.
         write: Called with the path of a temporary file beside it.
+        durable: Wait until the content is on the disk, so that a power cut leaves one of the two as well.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
     try:
         temporary.touch()
         mode = temporary.stat().st_mode  # what the user's umask gives; safetensors makes its files private
         write(temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
         temporary.chmod(mode)
         os.replace(temporary, path)
     finally:

@@ -64,7 +64,8 @@ class History:
     def write(self) -> None:
         """Write `history.csv` anew, whole."""
         if self._directory is not None and self.rows:
-            replace_file(self._directory / "history.csv", self._write_csv)
+            # A checkpoint holds the rows too, so this need not wait for the disk.
+            replace_file(self._directory / "history.csv", self._write_csv, durable=False)
             self._written = time.monotonic()
 
     def columns(self) -> dict[str, list[float]]:

@@ -33,7 +33,7 @@ from vaekit.training.step import Step, evaluate_terms
 if TYPE_CHECKING:
     from vaekit.data import Dataset
 
-CHECKPOINT_SECONDS = 10.0  # a kill costs at most this much work, and the epoch under way
+CHECKPOINT_SECONDS = 10.0  # of training: a kill costs at most this much work, and the epoch under way
 STOP_STEPS = 10  # processes that share the work agree this often on whether to stop
 
 
@@ -163,7 +163,7 @@ class _Loop:
     def run(self, on_epoch: Callable[[dict[str, float]], None] | None) -> Outcome:
         at, plan = self.at, self.plan
         begun = time.monotonic() - at.elapsed
-        saved = time.monotonic()
+        saved = at.seconds
         with (
             contextlib.closing(self.history),
             _stop_on_signals(self.stop),
@@ -179,9 +179,9 @@ class _Loop:
                 if on_epoch is not None:
                     on_epoch(row)
                 last = at.epoch == plan.epochs or bool(at.stopped)
-                if self._any(last or time.monotonic() - saved > CHECKPOINT_SECONDS):
+                if self._any(last or at.seconds - saved > CHECKPOINT_SECONDS):
                     self.save()
-                    saved = time.monotonic()
+                    saved = at.seconds
             if self._any(self.stop.is_set()):
                 raise Interrupted("stopped after the last epoch, before the evaluation")
         return self._outcome()
@@ -288,12 +288,12 @@ class _Loop:
         trained = {name: value / (self.steps * plan.batch_size) for name, value in trained.items()}
         at.epoch, at.batch = at.epoch + 1, 0
         self.sums = torch.zeros_like(self.sums)
-        if not all(math.isfinite(value) for value in trained.values()):
+        validation = self._validate()
+        if not all(math.isfinite(value) for value in (*trained.values(), *validation.values())):
             raise Diverged(
                 f"the loss is no longer finite after epoch {at.epoch} with learning rate {plan.learning_rate:g}; "
                 "expected it to fall: lower --learning-rate, or limit the gradient with --clip 1"
             )
-        validation = self._validate()
         row: dict[str, float] = {
             "epoch": at.epoch,
             "step": at.step,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vaekit.models.base import LatentVariableModel, seeded
+from vaekit.models.base import LatentVariableModel, seed_of, seeded
 
 if TYPE_CHECKING:
     from vaekit.data.transforms import Transform
@@ -89,7 +89,7 @@ def evaluate_terms(
     model.eval()
     for number, block in enumerate(view(x, transform, seed, device)):
         if number % ranks == rank:
-            with seeded(seed * 1_000_003 + number):
+            with seeded(seed_of(seed, number)):
                 parts.append(model.objective(model, block).terms)
     model.train(training)
     names: Sequence[str] = list(parts[0]) if parts else ()
