@@ -111,8 +111,9 @@ def test_vae_takes_its_arguments_at_their_word():
 @pytest.mark.parametrize(
     ("arguments", "schedule"),
     [
-        ({}, Constant(1.0)),
-        ({"beta": 4.0}, Constant(4.0)),
+        ({}, Linear(epochs=4.0)),
+        ({"beta": 2.0, "epochs": 2}, Linear(epochs=0.4, end=2.0)),
+        ({"beta": 4.0, "warmup": 0.0}, Constant(4.0)),
         ({"beta": 4.0, "warmup": 5.0}, Linear(epochs=5.0, end=4.0)),
         ({"warmup": 5.0, "cycles": 2}, Cyclical(period=10.0, cycles=2)),
     ],

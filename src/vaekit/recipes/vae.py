@@ -20,11 +20,11 @@ def vae(
     likelihood: str = "auto",
     transform: str = "auto",
     beta: float = 1.0,
-    warmup: float = 0.0,
+    warmup: float | None = None,
     cycles: int = 1,
     estimator: Literal["analytic", "monte-carlo"] = "analytic",
     samples: int = 1,
-    epochs: int = 25,
+    epochs: int = 20,
     batch_size: int = 100,
     learning_rate: float = 1e-3,
 ) -> "Plan":
@@ -47,7 +47,8 @@ def vae(
         transform: What the likelihood describes: scale (to 0..1), binarise (drawn anew every batch), dequantise, or
             auto, which binarises for bernoulli and scales otherwise.
         beta: Weight of the rate; 1 trains the bound itself.
-        warmup: Epochs over which the weight rises from 0 to beta.
+        warmup: Epochs over which the weight rises from 0 to beta, so that units are not switched off before they are
+            of use; 0 for none. By default a fifth of the epochs, at most 4, and none where the weight is cyclical.
         cycles: How often it rises; each rise is followed by as many epochs at full weight.
         estimator: analytic takes the KL divergence in closed form, monte-carlo from the draws.
         samples: Draws of z for each example.
@@ -67,6 +68,8 @@ def vae(
             f"unknown network {network!r}; expected one of {', '.join(networks)}.{nearest(network, networks)}"
         )
     name = data.suggested if likelihood == "auto" else likelihood
+    if warmup is None:
+        warmup = min(4.0, max(epochs, 0) / 5) if cycles == 1 else 0.0
     objective = ELBO(rate_schedule(beta, warmup, cycles), samples, estimator)
     size = math.prod(data.shape)
     dense = network == "mlp" or (network == "auto" and (len(data.shape) != 3 or size <= 1024))
@@ -83,5 +86,4 @@ def vae(
         batch_size=batch_size,
         learning_rate=learning_rate,
         schedule=Cosine(epochs, floor=0.01),
-        clip=None,
     )

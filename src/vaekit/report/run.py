@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
 from vaekit import figures
 from vaekit.data.transforms import view
@@ -56,6 +55,8 @@ def _latent_pictures(run: Run, metrics: dict[str, Any], evaluation: Evaluation) 
     if z.shape[1] > 2 and len(z) == 1:
         z = z[:, :2]  # one point has no principal axes
     elif z.shape[1] > 2:
+        from sklearn.decomposition import PCA  # slow to import, and not needed for two dimensions
+
         z, axes = PCA(2, random_state=0).fit_transform(z), ("first principal axis", "second principal axis")
     elif z.shape[1] == 1:
         z, axes = np.column_stack([z, np.zeros(len(z))]), ("z1", "")
