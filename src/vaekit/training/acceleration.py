@@ -8,9 +8,9 @@ import sys
 
 import torch
 
-# What a compilation costs, the share of the time that it saves, and what a processor does in a second: round figures
-# from docs/results/speed.json. They are constants, not timings of this run, so that the same request always takes
-# the same path and gives the same weights.
+# What a compilation costs, the share of the time that it saves, and what a processor does in a second, in round
+# figures of the order seen on two cores (those for a GPU are a guess). They are constants, not timings of this run, so
+# that the same request always takes the same path and gives the same weights.
 COMPILE_SECONDS = {"cpu": 20.0, "cuda": 30.0}
 SAVED_SHARE = 0.25
 MULTIPLICATIONS_PER_SECOND = {"cpu": 5e10, "cuda": 1e13}
