@@ -389,25 +389,6 @@ def test_saving_makes_folders_and_leaves_nothing_else_behind(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["u.png"]
 
 
-def test_a_failed_write_keeps_the_old_file_and_no_rest(tmp_path, monkeypatch):
-    path = figures.write_atomically(tmp_path / "f", b"old")
-
-    def fail(*_):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        figures.write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["f"]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX")
-def test_a_written_file_is_as_readable_as_any_other(tmp_path):
-    (tmp_path / "plain").write_bytes(b"")
-    assert figures.write_atomically(tmp_path / "f", b"").stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
 def test_data_uri_of_a_figure_and_of_its_file_agree(tmp_path):
     figure = figures.unit_rates([1.0], [True])
     path = figures.save(figure, tmp_path / "u.png")

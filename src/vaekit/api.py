@@ -28,8 +28,8 @@ from vaekit.models.vae import VAE
 from vaekit.plan import DataSpec, Plan
 from vaekit.report.run import report_run
 from vaekit.runs import FORMAT, Run, RunState, arguments_of, environment
+from vaekit.storage import sweep
 from vaekit.training import fit
-from vaekit.training.checkpoint import sweep
 from vaekit.training.checks import check_fit, likelihood_support
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")

@@ -135,7 +135,7 @@ def evaluate(
     from pathlib import Path
 
     from vaekit.api import evaluate as evaluate_run
-    from vaekit.training.checkpoint import replace_file
+    from vaekit.storage import replace_file
 
     if out is not None and (Path(out).is_dir() or not Path(out).parent.is_dir()):
         raise RequestError(f"--out is {out!r}; expected a file in a folder that exists: pass another name")

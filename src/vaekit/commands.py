@@ -15,7 +15,7 @@ from vaekit import figures
 from vaekit.data.transforms import view
 from vaekit.errors import RequestError
 from vaekit.runs import Run
-from vaekit.training.checkpoint import replace_file
+from vaekit.storage import replace_file
 
 Writer = Callable[[Path], object]
 

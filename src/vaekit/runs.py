@@ -25,7 +25,7 @@ from vaekit.data import Dataset, load_dataset
 from vaekit.errors import RequestError
 from vaekit.models.vae import VAE
 from vaekit.plan import DataSpec, Plan
-from vaekit.training.checkpoint import is_litter, replace_file
+from vaekit.storage import is_litter, replace_file
 from vaekit.training.history import read_history
 
 FORMAT = 1

@@ -11,10 +11,9 @@ __all__ = [
     "bound_curve",
     "save",
     "data_uri",
-    "write_atomically",
 ]
 
-from vaekit.figures.files import data_uri, save, write_atomically
+from vaekit.figures.files import data_uri, save
 from vaekit.figures.pictures import manifold, reconstructions, sample_grid
 from vaekit.figures.plots import bound_curve, latent_scatter, loss_curves, unit_rates
 from vaekit.figures.style import COLOURS

@@ -1,17 +1,17 @@
 r"""From a figure to a file or a page."""
 
-__all__ = ["save", "data_uri", "write_atomically"]
+__all__ = ["save", "data_uri"]
 
 import base64
 import io
 import os
-import secrets
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from vaekit.errors import RequestError
 from vaekit.figures.style import DPI, styled
+from vaekit.storage import replace_file
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
@@ -25,7 +25,8 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
         ...     save(Figure(), Path(folder) / "empty.png").read_bytes()[1:4]
         b'PNG'
     """
-    return write_atomically(path, _png(figure))
+    content = _png(figure)
+    return replace_file(path, lambda temporary: temporary.write_bytes(content), durable=False)
 
 
 def data_uri(figure: Figure | str | os.PathLike[str]) -> str:
@@ -46,27 +47,6 @@ def data_uri(figure: Figure | str | os.PathLike[str]) -> str:
         if not content.startswith(b"\x89PNG\r\n\x1a\n"):
             raise RequestError(f"{str(path)!r} is not a PNG file; draw it with vaekit.figures.save")
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
-
-
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
-    r"""Write `content` beside `path` and move it into place, so that no reader ever meets half a file.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_atomically(Path(folder) / "a" / "b.txt", b"whole").read_text()
-        'whole'
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not `tempfile`: its files are private to the user, and a report is meant to be read by others.
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
 
 
 @styled

@@ -15,8 +15,9 @@ import jinja2
 import numpy as np
 
 from vaekit.errors import RequestError
-from vaekit.figures import data_uri, write_atomically
+from vaekit.figures import data_uri
 from vaekit.report import text
+from vaekit.storage import replace_file
 
 _ROWS = 100
 
@@ -87,7 +88,8 @@ def write_report(
         versions=_flatten(versions) if isinstance(versions, Mapping) else [],
         command=command,
     )
-    return write_atomically(Path(directory) / "report.html", page.encode("utf-8"))
+    path = Path(directory) / "report.html"
+    return replace_file(path, lambda temporary: temporary.write_bytes(page.encode("utf-8")), durable=False)
 
 
 @functools.cache

@@ -3,12 +3,10 @@ r"""Checkpoints: everything a run needs to go on as if it had never stopped, in 
 A checkpoint is a safetensors file: tensors under flat names, the rest as JSON in its header. Nothing is pickled.
 """
 
-__all__ = ["is_litter", "load_checkpoint", "replace_file", "save_checkpoint", "sweep"]
+__all__ = ["load_checkpoint", "save_checkpoint"]
 
-import contextlib
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,47 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vaekit.errors import RequestError
-
-_TEMPORARY = ".tmp"
-
-
-def replace_file(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
-    r"""Write a file so that a reader, or a crash, sees the old one whole or the new one whole.
-
-    Arguments:
-        path: Where the file is to be.
-        write: Called with the path of a temporary file beside it.
-        durable: Wait until the content is on the disk, so that a power cut leaves one of the two as well.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
-    try:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # what the user's umask gives; safetensors makes its files private
-        write(temporary)
-        if durable:
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-        temporary.chmod(mode)
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-
-
-def is_litter(path: Path) -> bool:
-    r"""Whether a file is what `replace_file` leaves behind when the process is killed while it writes.
-
-    Example:
-        >>> is_litter(Path("run/.config.json.1234.tmp")), is_litter(Path("run/config.json"))
-        (True, False)
-    """
-    return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
-
-
-def sweep(directory: Path) -> None:
-    r"""Remove what killed processes left behind in a run directory."""
-    for path in directory.rglob(f".*{_TEMPORARY}"):
-        path.unlink(missing_ok=True)
+from vaekit.storage import replace_file
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -69,7 +27,6 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
         state: Everything else.
     """
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda temporary: save_file(stored, temporary, {"state": json.dumps(dict(state))}))
 
 

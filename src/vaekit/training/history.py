@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vaekit.training.checkpoint import replace_file
+from vaekit.storage import replace_file
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
