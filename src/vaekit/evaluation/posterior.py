@@ -1,18 +1,21 @@
 r"""What the posterior does with its latent units."""
 
-__all__ = ["ACTIVE_VARIANCE", "Codes", "codes", "posterior_metrics"]
+__all__ = ["ACTIVE_VARIANCE", "Codes", "codes", "evaluating", "posterior_metrics", "random_rows"]
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Independent
 
 from vaekit.data.transforms import Transform, view
 from vaekit.distributions import kl_divergence
+from vaekit.errors import RequestError
 from vaekit.models import VAE
 
 ACTIVE_VARIANCE = 0.01  # Burda, Grosse and Salakhutdinov (2016), section 5.2
@@ -26,20 +29,62 @@ class Codes:
     unit_rates: NDArray[np.float64] | None
 
 
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    r"""Put a model in evaluation mode inside the block, and each of its modules back as it was after it.
+
+    In training mode dropout would make the codes random, and batch normalisation would learn from test data.
+
+    Example:
+        >>> model = nn.Sequential(nn.Dropout(), nn.Linear(2, 2).eval())
+        >>> with evaluating(model):
+        ...     model[0].training
+        False
+        >>> model[0].training, model[1].training
+        (True, False)
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def random_rows(n: int, size: int, seed: int) -> NDArray[np.int64]:
+    r"""Return the numbers of `size` of n rows drawn without replacement, in order; all of them if there are no more.
+
+    The first rows would not do: data are often stored by class, and MNIST's test set is easier in its first half.
+
+    Raises:
+        RequestError: If `seed` is negative.
+
+    Example:
+        >>> random_rows(3, 5, seed=0).tolist(), len(random_rows(100, 10, seed=0))
+        ([0, 1, 2], 10)
+    """
+    if seed < 0:
+        raise RequestError(f"seed is {seed!r}; expected an integer from 0 up: pass seed=0")
+    if size >= n:
+        return np.arange(n)
+    # The stream of RandomState is frozen by NumPy's policy, that of default_rng is not.
+    state = np.random.SeedSequence(seed).generate_state(1)
+    return np.sort(np.random.RandomState(state).permutation(n)[:size])
+
+
 @torch.no_grad()
 def codes(
     model: VAE, x: NDArray[Any], transform: Transform, *, seed: int = 0, device: torch.device | str = "cpu"
 ) -> Codes:
     r"""Encode data: posterior means and rates by unit, deterministic for a seed."""
-    was_training = model.training
-    model.eval()  # dropout would make the codes random, and batch normalisation would learn from test data
     means: list[Tensor] = []
     rates: list[Tensor] = []
-    for block in view(x, transform, seed, device):
-        q = model.encode(block)
-        means.append(q.mean)
-        rates += [] if (rate := _unit_rates(model, q)) is None else [rate]
-    model.train(was_training)
+    with evaluating(model):
+        for block in view(x, transform, seed, device):
+            q = model.encode(block)
+            means.append(q.mean)
+            rates += [] if (rate := _unit_rates(model, q)) is None else [rate]
     unit_rates = cast(NDArray[np.float64], torch.cat(rates).double().mean(0).cpu().numpy()) if rates else None
     return Codes(torch.cat(means).float().cpu().numpy(), unit_rates)
 
