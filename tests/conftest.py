@@ -21,7 +21,7 @@ def listing() -> Callable[[Path], dict[str, bytes]]:
 @pytest.fixture
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the figures and the page, which take most of a small run's time."""
-    monkeypatch.setattr("vaekit.api.report_run", lambda *arguments: None)
+    monkeypatch.setattr("vaekit.report.run.report_run", lambda *arguments: None)
 
 
 TINY: dict[str, Any] = {"hidden": (8,), "latent_dim": 2, "epochs": 2, "nll_samples": 0, "progress": False}

@@ -326,7 +326,7 @@ def test_a_stop_during_the_evaluation_can_be_resumed(tmp_path, tiny, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(api, "evaluate_model", stop)
+        patch.setattr("vaekit.evaluation.evaluate_model", stop)
         with pytest.raises(Interrupted, match="during the evaluation"):
             vaekit.train("vae", "digits", out=tmp_path / "run", **tiny)
     assert Run(tmp_path / "run").state is RunState.TRAINED

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from vaekit import cli, recipes
+from vaekit import api, cli, recipes
 from vaekit.cli import main
 from vaekit.runs import Run, RunState
 
@@ -83,11 +83,10 @@ def test_every_argument_of_a_recipe_is_described(capsys, name):
     assert set(described) == set(inspect.signature(function).parameters)
     assert all(len(text or "") > 8 and text.endswith(".") for text in described.values())
     out = shown(capsys, "train", name, "--help")
-    for argument in [*described, *inspect.signature(cli.training_options).parameters]:
+    general = set(inspect.signature(api.train).parameters) - {"recipe", "on_epoch", "arguments"}
+    for argument in {*described, *general}:
         flag = argument.replace("_", "-")
-        if argument == "data" or argument not in described:
-            continue
-        assert re.search(rf"^  --{flag} \S+", out, re.MULTILINE), flag
+        assert re.search(rf"^  --(no-)?{flag}\b", out, re.MULTILINE), flag
     assert "==SUPPRESS==" not in out
     for noise in ("type:", "Literal", "null", "default:", "Any]", "required"):
         assert noise not in out
@@ -96,7 +95,7 @@ def test_every_argument_of_a_recipe_is_described(capsys, name):
 def test_every_argument_of_a_command_is_described():
     from docstring_parser import parse
 
-    for function in [*cli.COMMANDS.values(), cli.training_options]:
+    for function in cli.COMMANDS.values():
         described = {p.arg_name: p.description for p in parse(inspect.getdoc(function)).params}
         assert set(described) == set(inspect.signature(function).parameters), function
         assert all(text and text[0].isupper() and text.endswith(".") for text in described.values()), function
@@ -110,6 +109,9 @@ def test_help_reads_well(capsys):
         "--network {auto,mlp,conv}",
         "--channels N,N,... Channels of the encoder's convolutions; the decoder has them in reverse. [32,64,64]",
         "--devices N|auto",
+        "--compile {auto,yes,no}",
+        "--seed N Of every random draw; the same seed gives the same run. [0]",
+        "--resume Go on",
         "--data NAME_OR_PATH",
         "--no-progress Do not show progress",
         "Auto-Encoding",
@@ -388,6 +390,9 @@ BAD_COMMANDS = {
     "encode run --data points.npy": "examples of shape (3,); expected (1, 8, 8)",
     "encode run --data bits.npy": "holds 2 levels; expected 17 levels",
     "encode run --data truncated.npy": "cannot be read",
+    'encode run --data digits --data-options {"x":1}': "was given the option 'x'",
+    'reconstruct run --data digits --data-options {"x":1}': "was given the option 'x'",
+    'evaluate run --data digits --data-options {"x":1}': "was given the option 'x'",
     "encode run --out x.npy": "expected a file that ends in .npz",
     "decode run points.npy": "shape (200, 3); expected (n, 2)",
     "decode run nan.npy": "shape (200, 3)",

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import vaekit
+from vaekit import load
 from vaekit.errors import RequestError
-from vaekit.runs import Run, RunState, load
+from vaekit.runs import Run, RunState
 
 CONFIG = {
     "format": 1,
@@ -114,7 +115,7 @@ def test_places_that_cannot_be_written(tmp_path, monkeypatch):
             Run(tmp_path / where).create(CONFIG)
     with pytest.raises(RequestError, match="cannot be written"):
         Run("/proc/vaekit/run").create(CONFIG)
-    monkeypatch.setattr("vaekit.runs.os.access", lambda *arguments: False)
+    monkeypatch.setattr("vaekit.storage.os.access", lambda *arguments: False)
     with pytest.raises(RequestError, match="cannot be written to"):
         Run(tmp_path / "new" / "run").create(CONFIG)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vaekit.api import evaluate, train
+    from vaekit.api import evaluate, load, train
     from vaekit.data import load_dataset
     from vaekit.errors import RequestError
     from vaekit.plan import Plan
-    from vaekit.runs import Run, load
+    from vaekit.runs import Run
 
 __all__ = ["Plan", "RequestError", "Run", "__version__", "evaluate", "load", "load_dataset", "train"]
 
@@ -22,7 +22,7 @@ _HOMES = {
     "RequestError": "vaekit.errors",
     "Run": "vaekit.runs",
     "evaluate": "vaekit.api",
-    "load": "vaekit.runs",
+    "load": "vaekit.api",
     "load_dataset": "vaekit.data",
     "train": "vaekit.api",
 }

@@ -1,53 +1,125 @@
-r"""What the commands do with a trained run: sample, reconstruct, encode, decode, to files."""
+r"""What the commands do with a trained run: sample, reconstruct, encode, decode, to files.
+
+The command line takes its options and their help from here, and answers `--help` from them: what is heavy is imported
+inside.
+"""
 
 __all__ = ["decode", "encode", "reconstruct", "sample"]
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from vaekit import figures
-from vaekit.data.transforms import view
+from vaekit.api import Split
 from vaekit.errors import RequestError
-from vaekit.runs import Run
-from vaekit.storage import replace_file
 
-Writer = Callable[[Path], object]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vaekit.runs import Run
 
 
-def sample(run: str, n: int, *, noise: bool, seed: int, out: str | None, force: bool) -> Path:
-    r"""Draw examples from a run to a picture or an array, and return the file's path."""
+def sample(
+    run: str, n: int = 64, noise: bool = False, seed: int = 0, out: str | None = None, force: bool = False
+) -> Path:
+    r"""Draw new examples from a trained run, to a picture (.png) or an array (.npy).
+
+    Arguments:
+        run: The run directory.
+        n: How many.
+        noise: Draw x from the likelihood too, instead of showing its mean.
+        seed: Of every random draw.
+        out: The file, .png or .npy; by default samples.png in the run directory.
+        force: Write over the file.
+
+    Returns:
+        Where the file is.
+
+    Raises:
+        RequestError: If there is no trained run, or the file cannot be written.
+    """
     trained = _trained(run)
     path = _free(trained, out, "samples.png", (".png", ".npy"), force)
     x = trained.model.sample(n, mean=not noise, seed=seed).cpu().numpy()
-    return _write(path, x, lambda: figures.sample_grid(x))
+    return _write(path, x, lambda figures: figures.sample_grid(x))
 
 
-def reconstruct(run: str, *, data: str | None, split: str, n: int, out: str | None, force: bool) -> Path:
-    r"""Encode and decode examples to a picture or an array, and return the file's path."""
+def reconstruct(
+    run: str,
+    data: str | None = None,
+    data_options: dict[str, Any] | None = None,
+    split: Split = "test",
+    n: int = 20,
+    out: str | None = None,
+    force: bool = False,
+) -> Path:
+    r"""Encode and decode examples, to a picture of originals above reconstructions (.png) or an array (.npy).
+
+    Arguments:
+        run: The run directory.
+        data: Other data than those it was trained on.
+        data_options: Options of the data's loader, such as {"size": 64} for a folder of images; in a shell, in quotes.
+        split: Which split of the data.
+        n: How many of the first examples; 0 for all.
+        out: The file, .png or .npy; by default reconstructions.png in the run directory.
+        force: Write over the file.
+
+    Returns:
+        Where the file is.
+
+    Raises:
+        RequestError: If there is no trained run, the data do not fit it, or the file cannot be written.
+    """
+    import numpy as np
+
+    from vaekit.data.transforms import view
+
     trained = _trained(run)
     path = _free(trained, out, "reconstructions.png", (".png", ".npy"), force)
     if n < 0:
         raise RequestError(f"n is {n}; expected 0 for all, or how many: pass --n 20")
-    stored, _ = _examples(trained, data, split)
+    stored, _ = _examples(trained, data, data_options, split)
     pairs = [
         (x.numpy(), trained.model.reconstruct(x).numpy())
         for x in view(stored[: n or len(stored)], trained.plan.transform, 0)
     ]
     originals, results = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    return _write(path, results, lambda: figures.reconstructions(originals[:100], results[:100]))
+    return _write(path, results, lambda figures: figures.reconstructions(originals[:100], results[:100]))
 
 
-def encode(run: str, *, data: str | None, split: str, out: str | None, force: bool) -> Path:
-    r"""Encode examples to posterior means and standard deviations, and return the file's path."""
+def encode(
+    run: str,
+    data: str | None = None,
+    data_options: dict[str, Any] | None = None,
+    split: Split = "test",
+    out: str | None = None,
+    force: bool = False,
+) -> Path:
+    r"""Encode data: posterior means and standard deviations, and labels where there are any, to an .npz file.
+
+    Arguments:
+        run: The run directory.
+        data: Other data than those it was trained on.
+        data_options: Options of the data's loader, such as {"size": 64} for a folder of images; in a shell, in quotes.
+        split: Which split of the data.
+        out: The file, .npz; by default codes.npz in the run directory.
+        force: Write over the file.
+
+    Returns:
+        Where the file is.
+
+    Raises:
+        RequestError: If there is no trained run, the data do not fit it, or the file cannot be written.
+    """
+    import numpy as np
+    import torch
+
+    from vaekit.data.transforms import view
+
     trained = _trained(run)
     path = _free(trained, out, "codes.npz", (".npz",), force)
-    stored, labels = _examples(trained, data, split)
+    stored, labels = _examples(trained, data, data_options, split)
     means, scales = [], []
     with torch.no_grad():
         for x in view(stored, trained.plan.transform, 0):
@@ -59,8 +131,24 @@ def encode(run: str, *, data: str | None, split: str, out: str | None, force: bo
     return _replace(path, lambda file: np.savez(file, **arrays))
 
 
-def decode(run: str, codes: str, *, out: str | None, force: bool) -> Path:
-    r"""Decode latent points to a picture or an array, and return the file's path."""
+def decode(run: str, codes: str, out: str | None = None, force: bool = False) -> Path:
+    r"""Decode latent points from an .npy file, or the means of an .npz file that encode made.
+
+    Arguments:
+        run: The run directory.
+        codes: The file: an array of shape (n, latent_dim).
+        out: The file, .png or .npy; by default decoded.png in the run directory.
+        force: Write over the file.
+
+    Returns:
+        Where the file is.
+
+    Raises:
+        RequestError: If there is no trained run, the points do not fit it, or the file cannot be written.
+    """
+    import numpy as np
+    import torch
+
     trained = _trained(run)
     path = _free(trained, out, "decoded.png", (".png", ".npy"), force)
     z = _points(Path(codes))
@@ -74,23 +162,31 @@ def decode(run: str, codes: str, *, out: str | None, force: bool) -> Path:
         raise RequestError(f"{codes} holds NaN or infinity; expected finite latent points: remove those rows")
     with torch.no_grad():
         x = trained.model.decode(torch.from_numpy(z.astype(np.float32))).mean.numpy()
-    return _write(path, x, lambda: figures.sample_grid(x[:400]))
+    return _write(path, x, lambda figures: figures.sample_grid(x[:400]))
 
 
-def _trained(run: str) -> Run:
+def _trained(run: str) -> "Run":
+    from vaekit.runs import Run
+
     trained = Run(run)
     trained.require_trained()
     return trained
 
 
-def _examples(run: Run, data: str | None, split: str) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-    chosen = run.dataset(data).splits[split]
+def _examples(
+    run: "Run", data: str | None, options: dict[str, Any] | None, split: str
+) -> "tuple[NDArray[Any], NDArray[np.int64] | None]":
+    chosen = run.dataset(data, **(options or {})).splits[split]
     if not len(chosen):
         raise RequestError(f"the {split} split is empty: pass --split with another one")
     return chosen.x, chosen.labels
 
 
-def _points(path: Path) -> NDArray[Any]:
+def _points(path: Path) -> "NDArray[Any]":
+    import zipfile
+
+    import numpy as np
+
     try:
         content = np.load(path, allow_pickle=False)
         return np.asarray(content["mean"]) if isinstance(content, np.lib.npyio.NpzFile) else content
@@ -104,7 +200,7 @@ def _points(path: Path) -> NDArray[Any]:
         ) from None
 
 
-def _free(run: Run, out: str | None, default: str, endings: tuple[str, ...], force: bool) -> Path:
+def _free(run: "Run", out: str | None, default: str, endings: tuple[str, ...], force: bool) -> Path:
     path = run.directory / default if out is None else Path(out)
     if path.suffix.lower() not in endings:
         raise RequestError(f"--out is {str(path)!r}; expected a file that ends in {' or '.join(endings)}: rename it")
@@ -117,16 +213,21 @@ def _free(run: Run, out: str | None, default: str, endings: tuple[str, ...], for
     return path
 
 
-def _write(path: Path, x: NDArray[Any], draw: Callable[[], Any]) -> Path:
+def _write(path: Path, x: "NDArray[Any]", draw: Callable[[Any], Any]) -> Path:
+    import numpy as np
+
     if path.suffix.lower() == ".png":
-        return figures.save(draw(), path)
+        from vaekit import figures
+
+        return figures.save(draw(figures), path)
     return _replace(path, lambda file: np.save(file, x))
 
 
 def _replace(path: Path, write: Callable[[Any], object]) -> Path:
+    from vaekit.storage import replace_file
+
     def to_file(temporary: Path) -> None:
         with open(temporary, "wb") as file:  # numpy appends its own ending to a name
             write(file)
 
-    replace_file(path, to_file)
-    return path
+    return replace_file(path, to_file)

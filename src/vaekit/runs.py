@@ -1,35 +1,28 @@
 r"""The run directory: everything about one training, complete and readable without unpickling anything."""
 
-__all__ = ["Run", "RunState", "load"]
+__all__ = ["Run", "RunState"]
 
 import json
-import math
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from enum import Enum
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Module
 
-from vaekit import recipes
 from vaekit.data import Dataset, load_dataset
 from vaekit.errors import RequestError
 from vaekit.models.vae import VAE
 from vaekit.plan import DataSpec, Plan
-from vaekit.storage import is_litter, replace_file
+from vaekit.record import FORMAT, KEYS, plan_of
+from vaekit.storage import check_writable, is_litter, plain, replace_file, write_json
 from vaekit.training.history import read_history
-
-FORMAT = 1
-_KEYS = {"format", "recipe", "arguments", "spec", "data", "versions", "training"}
 
 
 class RunState(Enum):
@@ -78,7 +71,7 @@ class Run:
     def config(self) -> dict[str, Any]:
         """What was asked for, as `config.json` has it."""
         config = self._json("config.json")
-        missing = sorted(_KEYS - config.keys())
+        missing = sorted(KEYS - config.keys())
         if missing:
             raise RequestError(f"{self.directory / 'config.json'} lacks {', '.join(missing)}: restore the file")
         if config["format"] != FORMAT:
@@ -185,7 +178,7 @@ class Run:
 
     def check_free(self, *, force: bool = False) -> None:
         """Raise a `RequestError` unless `create` may go ahead."""
-        self._check_writable()
+        check_writable(self.directory)
         state = self.state
         if state is RunState.FOREIGN:
             raise RequestError(
@@ -208,7 +201,7 @@ class Run:
             asked = f"recipe {recipe!r}" if recipe != "custom" else "a model made in Python"
             raise RequestError(f"the run to resume in {self.directory} is {named}; expected that, not {asked}")
         stored = {**config["training"], **config["arguments"]}
-        for name, value in _plain(given).items():
+        for name, value in plain(given).items():
             if name in stored and stored[name] != value:
                 raise RequestError(
                     f"{name} is {value!r} but the run to resume has {stored[name]!r}: leave it out, or start over with "
@@ -256,8 +249,7 @@ class Run:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file, atomically; numbers that are not finite become null."""
-        text = json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
-        replace_file(self.directory / name, lambda path: path.write_text(text))
+        write_json(self.directory / name, content)
 
     def _untrained(self) -> Plan:
         self.require_trained()
@@ -267,9 +259,8 @@ class Run:
                 f"{self.directory} was trained from Python with a model of its own: build the same model and load it "
                 "with vaekit.load(run, model=model)"
             )
-        function = recipes.get(config["recipe"])
         try:
-            return function(DataSpec.from_json(config["spec"]), **arguments_of(config))
+            return plan_of(config)
         except (TypeError, KeyError, AttributeError) as error:
             raise RequestError(
                 f"{self.directory / 'config.json'} does not describe a model of recipe {config['recipe']!r} ({error}): "
@@ -279,19 +270,9 @@ class Run:
     def _is_ours(self) -> bool:
         """Whether `config.json` is one of ours: other tools' model folders have a file of that name too."""
         try:
-            return self._json("config.json").keys() >= _KEYS
+            return self._json("config.json").keys() >= KEYS
         except RequestError:
             return False
-
-    def _check_writable(self) -> None:
-        """Raise a `RequestError` if the directory could not be made or written to."""
-        there = self.directory
-        while not there.exists() and there != there.parent:
-            there = there.parent
-        if not there.is_dir():
-            raise RequestError(f"{there} is a file; expected a folder to write the run to: pass another --out")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise RequestError(f"{there} cannot be written to: pass another --out, or change its permissions")
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.directory / name
@@ -304,42 +285,3 @@ class Run:
         if not isinstance(content, dict):
             raise RequestError(f"{path} is damaged (it holds no JSON object): restore the file, or pass another run")
         return content
-
-
-def arguments_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    r"""Return a recipe's arguments from a configuration, lists as the tuples they were."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in config["arguments"].items()}
-
-
-def load(run: str | os.PathLike[str] | Run, *, model: VAE | None = None) -> VAE:
-    r"""Return the trained model of a run, ready to use, exactly as it was after training.
-
-    Arguments:
-        run: The run directory.
-        model: A model like the one that was trained, where that was made in Python; its weights are replaced.
-
-    Raises:
-        RequestError: If there is no finished run, or the model is not like the one that was trained.
-    """
-    run = run if isinstance(run, Run) else Run(run)
-    if model is None:
-        return run.model
-    run.load_weights(model)
-    return model
-
-
-def _plain(content: Any) -> Any:
-    """Make of NumPy's numbers Python's, and of numbers that are not finite None, for which JSON has a word."""
-    if isinstance(content, Mapping):
-        return {name: _plain(value) for name, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_plain(value) for value in content]
-    content = content.item() if isinstance(content, np.generic) else content
-    return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def environment() -> dict[str, Any]:
-    r"""Return the versions and the machine, for the record."""
-    names = ("vaekit", "torch", "numpy", "lightning-fabric", "scikit-learn")
-    versions = {name: metadata.version(name) for name in names}
-    return {"python": ".".join(map(str, sys.version_info[:3])), **versions, "cpus": os.cpu_count() or 0}

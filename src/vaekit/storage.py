@@ -1,11 +1,18 @@
-r"""Files that are whole or absent: each is written beside its place and moved there."""
+r"""Files that are whole or absent: each is written beside its place and moved there. Where files can be written."""
 
-__all__ = ["is_litter", "replace_file", "sweep"]
+__all__ = ["check_writable", "is_litter", "plain", "replace_file", "sweep", "write_json"]
 
+import json
+import math
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaekit.errors import RequestError
 
 _TEMPORARY = ".tmp"
 
@@ -42,6 +49,38 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[Path], object], 
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
+    r"""Write a JSON file, atomically; numbers that are not finite become null."""
+    text = json.dumps(plain(content), indent=2, allow_nan=False) + "\n"
+    return replace_file(path, lambda temporary: temporary.write_text(text))
+
+
+def plain(content: Any) -> Any:
+    r"""Make of NumPy's numbers Python's, and of numbers that are not finite None, for which JSON has a word.
+
+    Example:
+        >>> plain({"x": (np.float32(0.5), float("nan"))})
+        {'x': [0.5, None]}
+    """
+    if isinstance(content, Mapping):
+        return {name: plain(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [plain(value) for value in content]
+    content = content.item() if isinstance(content, np.generic) else content
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def check_writable(directory: Path) -> None:
+    r"""Raise a `RequestError` if a directory could not be made or written to."""
+    there = directory
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise RequestError(f"{there} is a file; expected a folder to write the run to: pass another --out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise RequestError(f"{there} cannot be written to: pass another --out, or change its permissions")
 
 
 def is_litter(path: Path) -> bool:
