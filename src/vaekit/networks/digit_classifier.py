@@ -34,14 +34,14 @@ class DigitClassifier(nn.Module):
         self.output = nn.Linear(64, 10)
 
     def layers(self, x: Tensor) -> list[Tensor]:
-        """Return the maps after each convolution and its ReLU: `(n, 24, 28, 28)`, `(n, 48, 14, 14)`, `(n, 64, 5, 5)`."""
+        """Return the maps after each convolution and ReLU: `(n, 24, 28, 28)`, `(n, 48, 14, 14)`, `(n, 64, 5, 5)`."""
         maps: list[Tensor] = []
         for convolution in self.convolutions:
             maps.append(convolution(nn.functional.max_pool2d(maps[-1], 2) if maps else x).relu())
         return maps
 
     def features(self, x: Tensor) -> Tensor:
-        """Return 64 hidden units, which tell digits apart, and 64 map averages, which tell strokes apart, `(n, 128)`."""
+        """Return 64 hidden units, which tell digits apart, and 64 map averages, which tell strokes: `(n, 128)`."""
         last = self.layers(x)[-1]
         return torch.cat([self.hidden(last.flatten(1)).relu(), last.mean((2, 3))], 1)
 
