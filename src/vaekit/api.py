@@ -96,11 +96,12 @@ def train(
     from vaekit.models.base import seeded
     from vaekit.plan import Plan
     from vaekit.record import defaults_of, make_record
-    from vaekit.request import curve, fabric_for, plan_for, resumed
+    from vaekit.request import curve, plan_for, resumed
     from vaekit.runs import Run, RunState
     from vaekit.storage import sweep
     from vaekit.training import fit
     from vaekit.training.checks import check_fit
+    from vaekit.training.engine import engine_for
 
     named = recipe.replace("_", "-") if isinstance(recipe, str) else None
     name = named or "custom"
@@ -123,7 +124,7 @@ def train(
             run.check_free(force=force)
         dataset = load_dataset("mnist" if data is None else data, **(data_options or {}))
     _check_settings(settings)
-    fabric = fabric_for(settings)
+    engine = engine_for(settings["devices"], settings["strategy"], settings["precision"])
     with seeded(settings["seed"]):
         plan = plan_for(recipe, dataset, arguments)
         plan = plan.with_options(clip=settings["clip"], patience=settings["patience"])
@@ -132,14 +133,14 @@ def train(
     )
     if resume:
         run.check_same(name, config["arguments"])
-    check_fit(plan, dataset, fabric.world_size, settings["seed"])
+    check_fit(plan, dataset, engine.world_size, settings["seed"])
     # Nothing is written before this line, and a request that gets here can be met.
-    fabric.launch()
-    if fabric.is_global_zero:
+    engine.launch()
+    if engine.global_rank == 0:
         if not resume:
             run.create(config, force=force)
         sweep(run.directory)
-    fabric.barrier()
+    engine.barrier()
     started = (run.directory / "checkpoints" / "last.safetensors").exists()
     if run.state is RunState.TRAINED and not started:
         raise RequestError(
@@ -150,7 +151,7 @@ def train(
         dataset,
         directory=run.directory,
         seed=settings["seed"],
-        fabric=fabric,
+        engine=engine,
         compile=settings["compile"],
         resume=started,
         progress=progress,
@@ -159,7 +160,7 @@ def train(
     )
     run.attach(plan)
     run.attach_data(dataset)
-    if fabric.is_global_zero:
+    if engine.global_rank == 0:
         run.write_model(outcome.model.state_dict())
         if isinstance(plan.model, VAE):
             try:
@@ -169,13 +170,13 @@ def train(
                     plan.transform,
                     samples=curve(settings["nll_samples"]),
                     seed=settings["seed"],
-                    device=fabric.device,
+                    device=engine.device,
                     progress=progress,
                 )
                 _finish(run, {"training": outcome.facts, "test": evaluation.metrics}, evaluation)
             except KeyboardInterrupt:
                 raise Interrupted("stopped during the evaluation of the trained model") from None
-    fabric.barrier()  # so that what is written is there for every process
+    engine.barrier()  # so that what is written is there for every process
     return run
 
 
@@ -226,19 +227,18 @@ def evaluate(
     if out is not None and (Path(out).is_dir() or not Path(out).parent.is_dir()):
         raise RequestError(f"--out is {str(out)!r}; expected a file in a folder that exists: pass another name")
 
-    from lightning_fabric import Fabric
-
     from vaekit.evaluation import evaluate_model
     from vaekit.request import curve
     from vaekit.runs import Run, RunState
     from vaekit.storage import write_json
+    from vaekit.training.engine import SingleDevice
 
     run = run if isinstance(run, Run) else Run(run)
     run.require_trained()
     dataset = run.dataset(data, **(data_options or {}))
     plan = run.plan
-    fabric = Fabric(devices=1)
-    plan.model.to(fabric.device)
+    device = SingleDevice().device
+    plan.model.to(device)
     evaluation = evaluate_model(
         run.model,
         dataset,
@@ -247,7 +247,7 @@ def evaluate(
         samples=curve(nll_samples),
         limit=limit,
         seed=seed,
-        device=fabric.device,
+        device=device,
         progress=progress,
     )
     if data is None:

@@ -1,15 +1,13 @@
-r"""From what was asked for to what a training needs: a plan for the data, the devices, the run to go on with."""
+r"""From what was asked for to what a training needs: a plan for the data, the run to go on with."""
 
-__all__ = ["curve", "fabric_for", "plan_for", "resumed"]
+__all__ = ["curve", "plan_for", "resumed"]
 
 import inspect
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch.distributions import constraints
 
 from vaekit import recipes
@@ -45,27 +43,6 @@ def plan_for(recipe: str | LatentVariableModel | Plan, data: Dataset, arguments:
     function = recipes.get(recipe)
     _check_known(recipe, arguments, [name for name in inspect.signature(function).parameters if name != "data"])
     return function(DataSpec.of(data), **arguments)
-
-
-def fabric_for(settings: Mapping[str, Any]) -> Fabric:
-    r"""Return the devices that were asked for, not yet launched.
-
-    Raises:
-        RequestError: If they cannot be had here.
-    """
-    devices, strategy, precision = (settings[key] for key in ("devices", "strategy", "precision"))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*AMP with fp16 is not supported on CPU.*")  # refused below
-        try:
-            fabric = Fabric(devices=devices, strategy=strategy, precision=precision)
-        except (ValueError, TypeError, RuntimeError, ImportError) as error:
-            raise RequestError(
-                f"devices={devices!r} with strategy={strategy!r} cannot be had here ({str(error).partition('. ')[0]}): "
-                "pass --devices 1, or --strategy auto"
-            ) from None
-    if precision == "16-mixed" and fabric.device.type == "cpu":
-        raise RequestError("precision is '16-mixed', which a CPU does not have: pass --precision bf16-mixed")
-    return fabric
 
 
 def resumed(

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.preprocessing import StandardScaler
@@ -27,6 +26,7 @@ from vaekit.plan import DataSpec, Plan
 from vaekit.recipes.build import mlp_vae
 from vaekit.schedules import Cosine
 from vaekit.training import Interrupted, fit
+from vaekit.training.engine import SingleDevice
 
 Reals = NDArray[np.floating[Any]]
 
@@ -165,9 +165,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 schedule=Cosine(self.epochs, floor=0.01),
                 patience=self.patience,
             )
-        fabric = Fabric(accelerator=self.device, devices=1)
+        engine = SingleDevice(self.device)
         try:
-            outcome = fit(plan, data, seed=seed, fabric=fabric, progress=bool(self.verbose))
+            outcome = fit(plan, data, seed=seed, engine=engine, progress=bool(self.verbose))
         except Interrupted:
             raise KeyboardInterrupt from None
         self.model_ = cast(VAE, outcome.model)

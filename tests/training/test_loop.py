@@ -234,10 +234,10 @@ def test_data_outside_the_likelihood_are_refused(digits, make_plan):
 
 
 def test_mixed_precision_trains(digits, make_plan):
-    from lightning_fabric import Fabric
+    from vaekit.training.engine import engine_for
 
     full, reference = run(make_plan(epochs=3), digits)
-    mixed, outcome = run(make_plan(epochs=3, clip=10.0), digits, fabric=Fabric(devices=1, precision="bf16-mixed"))
+    mixed, outcome = run(make_plan(epochs=3, clip=10.0), digits, engine=engine_for(precision="bf16-mixed"))
     assert not same(full, mixed)
     assert all(t.dtype == torch.float32 for t in mixed.values())
     assert outcome.history["train_elbo"] == pytest.approx(reference.history["train_elbo"], rel=0.01)
@@ -249,14 +249,14 @@ def broken(module, example):
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_a_step_that_cannot_be_compiled_is_run_as_it_is(digits, make_plan, monkeypatch, precision):
-    from lightning_fabric import Fabric
+    from vaekit.training.engine import engine_for
 
-    plain, _ = run(make_plan(epochs=1), digits, fabric=Fabric(devices=1, precision=precision))
+    plain, _ = run(make_plan(epochs=1), digits, engine=engine_for(precision=precision))
     compile = torch.compile
     monkeypatch.setattr(torch, "compile", lambda step, **options: compile(step, **{**options, "backend": broken}))
     torch.compiler.reset()
     with pytest.warns(UserWarning, match="could not be compiled .*training goes on uncompiled"):
-        weights, outcome = run(make_plan(epochs=1), digits, compile=True, fabric=Fabric(devices=1, precision=precision))
+        weights, outcome = run(make_plan(epochs=1), digits, compile=True, engine=engine_for(precision=precision))
     assert outcome.facts["compiled"] is False
     assert same(plain, weights)  # with the draws, and the precision, that it would have had
 

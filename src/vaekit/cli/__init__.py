@@ -3,7 +3,6 @@ r"""The command line: parse, call, print. Heavy imports happen inside commands, 
 __all__ = ["main"]
 
 import inspect
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -139,8 +138,6 @@ def _train(words: list[str]) -> int:
     from vaekit.distributed import leave
     from vaekit.runs import Run, RunState
 
-    # That all is well is no news.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     run = Run(values.get("out") or f"runs/{name}")
     done = bool(values.get("resume")) and run.state is RunState.COMPLETE
     if values.get("resume") and run.state is not RunState.ABSENT:

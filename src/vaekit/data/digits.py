@@ -2,9 +2,20 @@ r"""Handwritten digits of 8 by 8 pixels, which come with scikit-learn: small eno
 
 __all__ = ["load_digits"]
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 
 from vaekit.data.dataset import Dataset, Split
+
+
+def _file() -> Path:
+    """Return scikit-learn's file, found without importing scikit-learn, which takes a second."""
+    package = importlib.util.find_spec("sklearn")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
 
 
 def load_digits() -> Dataset:
@@ -20,10 +31,8 @@ def load_digits() -> Dataset:
         >>> load_digits()
         <Dataset 'digits': 1,259 train, 179 validation and 359 test examples of shape (1, 8, 8), 17 levels>
     """
-    from sklearn.datasets import load_digits as load  # slow to import
-
-    images, labels = load(return_X_y=True)
-    x, labels = images.astype(np.uint8).reshape(-1, 1, 8, 8), labels.astype(np.int64)
+    table = np.loadtxt(_file(), delimiter=",", dtype=np.uint8)
+    x, labels = table[:, :-1].reshape(-1, 1, 8, 8), table[:, -1].astype(np.int64)
     random = np.random.RandomState(0)
     parts: tuple[list[int], ...] = ([], [], [])
     for digit in range(10):

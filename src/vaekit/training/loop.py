@@ -1,4 +1,4 @@
-r"""The training loop, on Lightning Fabric."""
+r"""The training loop."""
 
 __all__ = ["Outcome", "fit"]
 
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from vaekit.errors import Diverged, Interrupted, RequestError
@@ -26,6 +25,7 @@ from vaekit.plan import Plan
 from vaekit.training.acceleration import compiling_pays, keep_freed_memory
 from vaekit.training.checkpoint import load_checkpoint, save_checkpoint
 from vaekit.training.checks import check_fit
+from vaekit.training.engine import Engine, SingleDevice
 from vaekit.training.history import History
 from vaekit.training.progress import Progress
 from vaekit.training.step import Step, evaluate_terms
@@ -67,7 +67,7 @@ def fit(
     *,
     directory: Path | None = None,
     seed: int = 0,
-    fabric: Fabric | None = None,
+    engine: Engine | None = None,
     compile: bool | str = "auto",
     resume: bool = False,
     progress: bool = True,
@@ -84,7 +84,7 @@ def fit(
         data: What to train on.
         directory: Where checkpoints and the log go; None keeps everything in memory.
         seed: Of every random draw.
-        fabric: Devices, strategy and precision; by default the best single device, in full precision.
+        engine: Where it runs; by default the best single device, in full precision.
         compile: Compile the step: True, False, or "auto" to do so when it is expected to pay.
         resume: Go on from `directory`'s last checkpoint.
         progress: Show a progress bar.
@@ -96,15 +96,15 @@ def fit(
         Diverged: If the loss becomes infinite or NaN.
         Interrupted: If the process was asked to stop (Ctrl-C or SIGTERM), after everything was saved.
     """
-    fabric = fabric or Fabric(devices=1)
+    engine = engine or SingleDevice()
     if not checked:
-        check_fit(plan, data, fabric.world_size, seed)
-    with seeded(seed + fabric.global_rank):
+        check_fit(plan, data, engine.world_size, seed)
+    with seeded(seed + engine.global_rank):
         if not resume or directory is None:
-            return _Loop(plan, data, directory, seed, fabric, compile, progress).run(on_epoch)
+            return _Loop(plan, data, directory, seed, engine, compile, progress).run(on_epoch)
         tensors, state = load_checkpoint(directory / "checkpoints" / "last.safetensors")
         # Compiled and plain steps round differently: a run goes on as it began.
-        loop = _Loop(plan, data, directory, seed, fabric, state["compiled"], progress)
+        loop = _Loop(plan, data, directory, seed, engine, state["compiled"], progress)
         loop.restore(tensors, state)
         return loop.run(on_epoch)
 
@@ -116,40 +116,36 @@ class _Loop:
         data: "Dataset",
         directory: Path | None,
         seed: int,
-        fabric: Fabric,
+        engine: Engine,
         compile: bool | str,
         progress: bool,
     ) -> None:
-        self.plan, self.data, self.directory, self.seed, self.fabric = plan, data, directory, seed, fabric
+        self.plan, self.data, self.directory, self.seed, self.engine = plan, data, directory, seed, engine
         self.x = _training_rows(plan, data)
-        self.batch = plan.batch_size // fabric.world_size
+        self.batch = plan.batch_size // engine.world_size
         self.steps = len(self.x) // plan.batch_size
-        self.model = plan.model.to(fabric.device)
+        self.model = plan.model.to(engine.device)
         self.at = Progressed()
         self.shuffle = torch.Generator().manual_seed(seed)
         self.epoch_start = self.shuffle.get_state()
-        self.history = History(directory if fabric.is_global_zero else None)
+        self.history = History(directory if engine.global_rank == 0 else None)
         self.best: dict[str, Tensor] | None = None
         self.best_unsaved = False
-        self.progress = progress and fabric.is_global_zero
+        self.progress = progress and engine.global_rank == 0
         self.stop = threading.Event()
-        if fabric.device.type == "cpu":
+        if engine.device.type == "cpu":
             keep_freed_memory()
 
-        step = Step(self.model, torch.tensor(self.x, device=fabric.device), plan.transform)
+        step = Step(self.model, torch.tensor(self.x, device=engine.device), plan.transform)
         self.plain = step
         self.compiled = self._decide(compile)
         self.phases = self.model.phases()
         self.names = step.term_names(next(iter(self.phases)))
-        self.sums = torch.zeros(len(self.names), device=fabric.device)
-        optimizers = [_optimizer(plan, parameters, fabric) for parameters in self.phases.values()]
+        self.sums = torch.zeros(len(self.names), device=engine.device)
+        optimizers = [_optimizer(plan, parameters, engine) for parameters in self.phases.values()]
         forward = cast(torch.nn.Module, torch.compile(step)) if self.compiled else step
-        self.step, *self.optimizers = fabric.setup(forward, *optimizers)
+        self.step, self.optimizers = engine.setup(forward, optimizers)
         self.call: Callable[[Tensor, str], tuple[Tensor, Tensor]] = self.step
-        # On one device in full precision Fabric's wrappers have nothing to do but cost a twentieth of a small step.
-        self.direct = fabric.world_size == 1 and fabric.strategy.precision.precision == "32-true"
-        if self.direct:
-            self.call, self.optimizers = forward, optimizers
         self.untried = self.compiled
 
     def _decide(self, compile: bool | str) -> bool:
@@ -158,7 +154,7 @@ class _Loop:
         steps = self.steps * self.plan.epochs
         rows = steps * self.batch * getattr(self.model.objective, "samples", 1)
         work = 3 * rows * sum(p.numel() for p in self.model.parameters())
-        return compiling_pays(work, self.fabric.device, steps)
+        return compiling_pays(work, self.engine.device, steps)
 
     def run(self, on_epoch: Callable[[dict[str, float]], None] | None) -> Outcome:
         at, plan = self.at, self.plan
@@ -194,8 +190,8 @@ class _Loop:
     def _train_epoch(self, bar: Progress, begun: float) -> None:
         at, plan, objective = self.at, self.plan, self.model.objective
         self.epoch_start = self.shuffle.get_state()
-        order = torch.randperm(len(self.x), generator=self.shuffle).to(self.fabric.device)
-        first = self.fabric.global_rank * self.batch
+        order = torch.randperm(len(self.x), generator=self.shuffle).to(self.engine.device)
+        first = self.engine.global_rank * self.batch
         clock = time.monotonic()
         for number in range(at.batch, self.steps):
             moment = at.epoch + number / self.steps
@@ -218,18 +214,15 @@ class _Loop:
                 at.elapsed = time.monotonic() - begun
                 self.save()
                 raise Interrupted(f"stopped in epoch {at.epoch + 1} of {plan.epochs}")
-        if self.fabric.device.type == "cuda":
+        if self.engine.device.type == "cuda":
             torch.cuda.synchronize()
         at.seconds += time.monotonic() - clock
 
     def _update(self, phase: str, optimizer: Any, rows: Tensor, rate: float) -> None:
         loss, sums = self._forward(rows, phase)
-        if self.direct:
-            loss.backward()
-        else:
-            self.fabric.backward(loss)
+        self.engine.backward(loss)
         if self.plan.clip is not None:
-            self.fabric.clip_gradients(self.step, optimizer, max_norm=self.plan.clip)
+            self.engine.clip(self.step, optimizer, self.plan.clip)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
@@ -250,12 +243,12 @@ class _Loop:
                 warnings.warn(f"the step could not be compiled ({reason}); training goes on uncompiled", stacklevel=2)
                 torch.set_rng_state(state)
                 self.compiled = False
-                self.call = self.plain if self.direct else _uncompiled(self.step)
+                self.call = self.plain if isinstance(self.engine, SingleDevice) else _uncompiled(self.step)
                 result = self.call(rows, phase)
         return result
 
     def _stopping(self) -> bool:
-        if self.fabric.world_size == 1:
+        if self.engine.world_size == 1:
             return self.stop.is_set()
         # The signal does not reach all processes at once, and they must stop after the same step. Asking them makes
         # a GPU wait, so it is done seldom.
@@ -263,19 +256,19 @@ class _Loop:
 
     def _any(self, flag: bool) -> bool:
         """Whether a flag is set in any process."""
-        if self.fabric.world_size == 1:
+        if self.engine.world_size == 1:
             return flag
-        return self._total(torch.tensor([float(flag)], device=self.fabric.device))[0] > 0
+        return self._total(torch.tensor([float(flag)], device=self.engine.device))[0] > 0
 
     def _gather(self, state: Tensor) -> Tensor:
         """Put the tensors of all processes on a new first axis."""
-        own = torch.zeros((self.fabric.world_size, *state.shape), device=self.fabric.device)
-        own[self.fabric.global_rank] = state.to(own)  # bytes and single-precision numbers: exact
-        return cast(Tensor, self.fabric.all_reduce(own, reduce_op="sum")).to(state.dtype)
+        own = torch.zeros((self.engine.world_size, *state.shape), device=self.engine.device)
+        own[self.engine.global_rank] = state.to(own)  # bytes and single-precision numbers: exact
+        return self.engine.total(own).to(state.dtype)
 
     def _total(self, sums: Tensor) -> list[float]:
         """Add up sums over all processes."""
-        total: list[float] = cast(Tensor, self.fabric.all_reduce(sums, reduce_op="sum")).tolist()
+        total: list[float] = self.engine.total(sums).tolist()
         return total
 
     def _means(self) -> dict[str, float]:
@@ -310,18 +303,18 @@ class _Loop:
     def _validate(self) -> dict[str, float]:
         if not len(self.data.validation):
             return {}
-        fabric = self.fabric
+        engine = self.engine
         terms = evaluate_terms(
             self.model,
             self.data.validation.x,
             self.plan.transform,
             self.seed,
-            fabric.device,
-            rank=fabric.global_rank,
-            ranks=fabric.world_size,
+            engine.device,
+            rank=engine.global_rank,
+            ranks=engine.world_size,
         )
         names = self.names
-        sums = torch.stack([terms[name].sum() if terms else torch.zeros((), device=fabric.device) for name in names])
+        sums = torch.stack([terms[name].sum() if terms else torch.zeros((), device=engine.device) for name in names])
         return {name: total / len(self.data.validation) for name, total in zip(names, self._total(sums), strict=True)}
 
     def _select(self, value: float) -> None:
@@ -339,15 +332,15 @@ class _Loop:
         """Write the last checkpoint, and the best one if it changed."""
         if self.directory is None:
             return
-        cuda = self.fabric.device.type == "cuda"
+        cuda = self.engine.device.type == "cuda"
         own = {"random.torch": self._gather(torch.get_rng_state())}  # a row for each process
         if cuda:
-            own["random.cuda"] = self._gather(torch.cuda.get_rng_state(self.fabric.device))
+            own["random.cuda"] = self._gather(torch.cuda.get_rng_state(self.engine.device))
         if self.at.batch:
             own["sums"] = self._gather(self.sums)
-        if self.fabric.is_global_zero:
+        if self.engine.global_rank == 0:
             self._write(own)
-        self.fabric.barrier()
+        self.engine.barrier()
 
     def _write(self, own: dict[str, Tensor]) -> None:
         assert self.directory is not None
@@ -361,7 +354,7 @@ class _Loop:
             "progress": asdict(self.at),
             "history": self.history.rows,
             "compiled": self.compiled,
-            "precision": self.fabric.strategy.precision.state_dict(),
+            "precision": self.engine.state(),
         }
         folder = self.directory / "checkpoints"
         if self.best is not None and self.best_unsaved:
@@ -374,7 +367,7 @@ class _Loop:
     def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Go back to a checkpoint, to the bit."""
         assert self.directory is not None
-        rank, world = self.fabric.global_rank, self.fabric.world_size
+        rank, world = self.engine.global_rank, self.engine.world_size
         if len(tensors["random.torch"]) != world:
             raise RequestError(
                 f"the run to resume was shared by {len(tensors['random.torch'])} processes, not by {world}: pass the "
@@ -396,14 +389,14 @@ class _Loop:
         if self.at.batch:  # the log tells the weights of the last step
             self.model.objective.advance(self.at.epoch + (self.at.batch - 1) / self.steps)
         if "sums" in tensors:
-            self.sums = tensors["sums"][rank].to(self.fabric.device)
+            self.sums = tensors["sums"][rank].to(self.engine.device)
         self.history.rows = state["history"]
         self.history.write()
         self.shuffle.set_state(tensors["random.shuffle"])
         torch.set_rng_state(tensors["random.torch"][rank].clone())  # PyTorch reads it from the start of its storage
-        if "random.cuda" in tensors and self.fabric.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"][rank].clone(), self.fabric.device)
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        if "random.cuda" in tensors and self.engine.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"][rank].clone(), self.engine.device)
+        self.engine.restore(state["precision"])
 
     def _outcome(self) -> Outcome:
         at = self.at
@@ -418,7 +411,7 @@ class _Loop:
             "elapsed_seconds": round(at.elapsed, 2),
             "images_per_second": round(self.speed, 1),
             "compiled": self.compiled,
-            "device": str(self.fabric.device),
+            "device": str(self.engine.device),
             "stopped": at.stopped or "epochs",
         }
         return Outcome(self.model.eval(), self.history.columns(), facts)
@@ -443,17 +436,16 @@ def _training_rows(plan: Plan, data: "Dataset") -> "np.ndarray[Any, Any]":
     return data.train.x
 
 
-def _optimizer(plan: Plan, parameters: list[torch.nn.Parameter], fabric: Fabric) -> torch.optim.Optimizer:
+def _optimizer(plan: Plan, parameters: list[torch.nn.Parameter], engine: Engine) -> torch.optim.Optimizer:
     kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
-    # A fused step unscales gradients by itself, too late for clipping them.
-    scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
     return kind(
         parameters,
         plan.learning_rate,
         betas=plan.betas,
         eps=plan.eps,
         weight_decay=plan.weight_decay,
-        fused=plan.clip is None or not scaled,
+        # A fused step unscales gradients by itself, too late for clipping them.
+        fused=plan.clip is None or not engine.scales_gradients,
     )
 
 
