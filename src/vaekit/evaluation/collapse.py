@@ -17,6 +17,7 @@ from vaekit.models import VAE
 from vaekit.models.base import seed_of, seeded
 
 _NOTHING = 0.1  # nats: a seventh of a bit about a whole example
+_TOLERATED = 0.05  # of the examples may have few effective importance samples
 _FEW_DRAWS = 10  # effective importance samples, under which an estimate hangs on a few draws
 
 
@@ -105,7 +106,7 @@ def diagnose(metrics: Mapping[str, Any]) -> list[str]:
     Arguments:
         metrics: Numbers of one split by the names under which the evaluation reports them, families of them nested
             or not: `rate`, `active_units`, `latent_dim`, `unit_rates`, `unit_active`, `code_gain`,
-            `amortisation_gap`, `ess`; and `train_elbo` and `validation_elbo`, as the log of a run has them.
+            `amortisation_gap`, `ess`, `ess_low`; and `train_elbo` and `validation_elbo`, as the log of a run has them.
 
     Example:
         >>> diagnose({"rate": 25.1, "active_units": 19, "latent_dim": 24})
@@ -201,9 +202,10 @@ def _gaps(number: _Numbers, rate: float) -> Iterator[str]:
             f"The encoder is {gap:.2f} nats an example off the best posteriors of its family. Widen it (--hidden), or "
             "train for more epochs (--epochs)."
         )
-    draws = number("ess")
-    if draws < _FEW_DRAWS:
+    draws, low = number("ess"), number("ess_low")
+    if low > _TOLERATED or (math.isnan(low) and draws < _FEW_DRAWS):
+        where = "" if math.isnan(low) else f" For {low:.0%} of the examples they are too few."
         yield (
-            f"Of the importance samples only {draws:.1f} count in effect, so the NLL is likely too high. Take more "
+            f"Of the importance samples {draws:.1f} count in effect, so the NLL is likely too high.{where} Take more "
             "(--nll-samples 5000), or rely on annealed importance sampling."
         )
