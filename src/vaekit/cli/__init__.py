@@ -104,6 +104,51 @@ def list_datasets() -> None:
     print("\nor a path: a .npy or .npz file, or a folder of images whose subfolders, if any, are classes")
 
 
+def compare(
+    runs: list[str], metrics: str | None = None, split: str = "test", out: str | None = None, force: bool = False
+) -> Path | None:
+    r"""Put runs into one table, with means and deviations over seeds, and mark what differs by more than noise.
+
+    Runs that differ in nothing but the seed are one row. Numbers of unlike protocol never share a column; of metrics
+    that are asked for by name they are refused.
+
+    Arguments:
+        runs: The run directories.
+        metrics: Which numbers, with commas between, such as nll,elbo; by default all that have an error.
+        split: Which of the evaluations of the runs.
+        out: Write the table to this file, .txt, .csv or .html, instead of showing it.
+        force: Write over the file.
+
+    Returns:
+        Where the file is, if there is one.
+
+    Raises:
+        RequestError: If a run is missing or not evaluated, the numbers cannot be compared, or the file not written.
+    """
+    path = None if out is None else _table_file(Path(out), force)
+
+    from vaekit.comparison import compare
+    from vaekit.storage import replace_file
+
+    names = None if metrics is None else [name.strip().replace("-", "_") for name in metrics.split(",") if name.strip()]
+    table = compare(runs, metrics=names, split=split)
+    if path is None:
+        print(table.text(), end="")
+        return None
+    content = {".txt": table.text, ".csv": table.csv, ".html": table.html}[path.suffix.lower()]()
+    return replace_file(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+
+
+def _table_file(path: Path, force: bool) -> Path:
+    if path.suffix.lower() not in (".txt", ".csv", ".html"):
+        raise RequestError(f"--out is {str(path)!r}; expected a file that ends in .txt, .csv or .html: rename it")
+    if path.is_dir() or not path.parent.is_dir():
+        raise RequestError(f"--out is {str(path)!r}; expected a file in a folder that exists: pass another name")
+    if path.exists() and not force:
+        raise RequestError(f"{path} exists: pass another --out, or --force to write over it")
+    return path
+
+
 # The others' signatures are their arguments, and their docstrings their help.
 
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -111,6 +156,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "datasets": list_datasets,
     "train": api.train,
     "evaluate": api.evaluate,
+    "compare": compare,
     "sample": commands.sample,
     "reconstruct": commands.reconstruct,
     "encode": commands.encode,

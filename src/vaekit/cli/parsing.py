@@ -22,7 +22,8 @@ _YES_NO = ("yes", "no")
 def parser_for(prog: str, function: Callable[..., Any], skip: Collection[str] = ()) -> "ArgumentParser":
     r"""Return a parser of the arguments that a function takes; what it does not understand is a `RequestError`.
 
-    A parameter without a default is positional, any other an option of its name with hyphens.
+    A parameter without a default is positional, and one or more words if it is a list; any other is an option of its
+    name with hyphens.
 
     Arguments:
         prog: The words of the command, for its help.
@@ -67,7 +68,11 @@ def parser_for(prog: str, function: Callable[..., Any], skip: Collection[str] = 
     )
     parser.hints = {}
     add_arguments(parser, function, skip=skip, group="arguments")
-    needed = [name.upper() for name, p in _parameters(function, skip).items() if p.default is p.empty]
+    needed = [
+        f"{name.upper()} ..." if get_origin(parser.hints[name]) is list else name.upper()
+        for name, p in _parameters(function, skip).items()
+        if p.default is p.empty
+    ]
     parser.usage = " ".join([prog, *needed, "[--ARGUMENT VALUE ...]"])
     return parser
 
@@ -89,7 +94,9 @@ def add_arguments(parser: Any, function: Callable[..., Any], *, skip: Collection
     for name, parameter in _parameters(function, skip).items():
         hint = parser.hints[name] = _shell_type(function.__annotations__[name])
         text, default, flag = described.get(name, ""), parameter.default, name.replace("_", "-")
-        if default is parameter.empty:
+        if default is parameter.empty and get_origin(hint) is list:  # one or more
+            target.add_argument(name, type=get_args(hint)[0], nargs="+", help=text, metavar=name.upper())
+        elif default is parameter.empty:
             target.add_argument(name, type=hint, help=text, metavar=name.upper())
         elif hint is bool and default:
             negated = f"Do not {text[:1].lower()}{text[1:]}"
