@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vaekit.data.rows import Rows
     from vaekit.runs import Run
 
 
@@ -175,7 +176,7 @@ def _trained(run: str) -> "Run":
 
 def _examples(
     run: "Run", data: str | None, options: dict[str, Any] | None, split: str
-) -> "tuple[NDArray[Any], NDArray[np.int64] | None]":
+) -> "tuple[Rows, NDArray[np.int64] | None]":
     chosen = run.dataset(data, **(options or {})).splits[split]
     if not len(chosen):
         raise RequestError(f"the {split} split is empty: pass --split with another one")

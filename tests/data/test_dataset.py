@@ -1,10 +1,12 @@
 import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
 
 from vaekit.data import Dataset, Split, from_arrays
 from vaekit.data.dataset import assemble
+from vaekit.data.rows import Subset
 from vaekit.errors import RequestError
 
 
@@ -169,3 +171,41 @@ def test_dataset_refuses_what_does_not_match_its_levels():
     split = Split(np.zeros((5, 2)))
     with pytest.raises(RequestError, match="stored as float64; expected float32"):
         Dataset(name="a", train=split, validation=split, test=split, levels=None)
+
+
+def test_fingerprint_is_the_hash_of_what_it_says():
+    x, labels = np.arange(24, dtype=np.uint8).reshape(4, 6), np.arange(4)
+    data = Dataset("a", Split(x, labels), Split(x[:1]), Split(x[2:]), 256)
+    said = hashlib.sha256()
+    for head, part in (
+        ("train.x |u1 (4, 6);", x),
+        ("train.labels <i8 (4,);", labels),
+        ("validation.x |u1 (1, 6);", x[:1]),
+        ("test.x |u1 (2, 6);", x[2:]),
+    ):
+        said.update(head.encode() + part.tobytes())
+    assert data.fingerprint == said.hexdigest()
+
+
+def test_fingerprint_of_large_data_reads_some_rows_in_memory_or_not(monkeypatch):
+    monkeypatch.setattr("vaekit.data.dataset._READ_WHOLE", 5000 * 3 + 2 * 5000 * 3)
+    x, labels = np.zeros((5000, 3), np.uint8), np.zeros(5000, np.int64)
+    split = Split(x, labels)
+    small = Dataset("a", split, split, split, 256).fingerprint
+    monkeypatch.setattr("vaekit.data.dataset._READ_WHOLE", 5000 * 3 + 2 * 5000 * 3 - 1)
+    large = Dataset("a", split, split, split, 256).fingerprint
+    assert large != small
+    lazy = Split(Subset(x, np.arange(5000)), labels)
+    assert Dataset("a", lazy, lazy, lazy, 256).fingerprint == large
+
+    def with_one(row, split=split):
+        other = x.copy()
+        other[row] = 1
+        return Dataset("a", Split(other, labels), split, split, 256).fingerprint
+
+    assert with_one(0) != large != with_one(4999)
+    assert sum(with_one(row) != large for row in range(2000, 2050)) == 10  # a fifth of the rows are read
+    other = labels.copy()
+    other[77] = 1
+    assert Dataset("a", Split(x, other), split, split, 256).fingerprint != large
+    assert Dataset("a", Split(x[:-1], labels[:-1]), split, split, 256).fingerprint != large

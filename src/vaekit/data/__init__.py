@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from vaekit.data.dataset import Dataset, Split, from_arrays
 from vaekit.data.load import catalogue, load_dataset
+from vaekit.data.rows import Rows
 
 if TYPE_CHECKING:
     from vaekit.data.transforms import Binarise, Dequantise, Identity, Scale, Transform, default_transform, view
@@ -13,6 +14,7 @@ __all__ = [
     "Dataset",
     "Dequantise",
     "Identity",
+    "Rows",
     "Scale",
     "Split",
     "Transform",

@@ -5,17 +5,22 @@ __all__ = ["load_file"]
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from vaekit.data.dataset import Dataset, assemble
+from vaekit.data.memory import fits_in_memory
+from vaekit.data.npy import member_rows, npy_rows
+from vaekit.data.rows import Array, Rows
 from vaekit.errors import RequestError, nearest
 
 _SPLITS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
 _LABELS = ("y", "labels")
+_ZIP = b"PK"
 
 
 def load_file(
@@ -34,6 +39,9 @@ def load_file(
     `train_labels`. Splits are used as they are; one that is missing is drawn from train. What becomes of the values
     is said at `vaekit.data.from_arrays`.
 
+    A file that does not fit in memory is read as needed: its values are checked in one pass, and the file must stay
+    as it is while it is in use. An `.npz` file of that size must not be compressed.
+
     Arguments:
         path: The file.
         key: The array of an `.npz` file to take the examples from.
@@ -42,8 +50,8 @@ def load_file(
         test: Part or number of the examples to test on, where it is drawn.
 
     Raises:
-        RequestError: If the file is missing, damaged, needs unpickling or does not say which array is meant, and as
-            `vaekit.data.from_arrays`.
+        RequestError: If the file is missing, damaged, needs unpickling or does not say which array is meant, or is
+            too large for memory and cannot be read in parts; and as `vaekit.data.from_arrays`.
 
     Example:
         >>> import tempfile
@@ -53,24 +61,70 @@ def load_file(
         <Dataset 'points': 16 train, 2 validation and 2 test examples of shape (3,), real numbers>
     """
     path = Path(path)
-    arrays = _read(path)
-    try:
-        parts = _parts(arrays, key)
-        return assemble(parts, name=path.stem, seed=seed, validation=validation, test=test)
-    except RequestError as error:
-        raise RequestError(f"{path}: {error}") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return the arrays of a file by name; the one of a `.npy` file is called x."""
     if path.is_dir() or not path.exists():
         raise RequestError(f"{path} is not a file; expected a .npy or .npz file: check the path")
+    with _reading(path):
+        file = _Archive(path) if _is_archive(path) else _Single(path)
+        found = _parts(file.names, key)
+        parts = {part: (file.rows(x), None if y is None else file.whole(y)) for part, (x, y) in found.items()}
+        return assemble(parts, name=path.stem, seed=seed, validation=validation, test=test)
+
+
+class _Single:
+    """A `.npy` file; its array is called x."""
+
+    names = ("x",)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def rows(self, name: str) -> Rows:
+        """The array, or if it does not fit in memory its rows."""
+        return self.whole(name) if fits_in_memory(self.path.stat().st_size) else npy_rows(self.path)
+
+    def whole(self, name: str) -> Array:
+        """The array."""
+        return cast(Array, np.load(self.path, allow_pickle=False))
+
+
+class _Archive:
+    """An `.npz` file, whose arrays are read one by one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with zipfile.ZipFile(path) as archive:
+            sizes = {m.filename.removesuffix(".npy"): m.file_size for m in archive.infolist()}
+        self.names = tuple(sizes)
+        self.fits = fits_in_memory(sum(sizes.values()))
+
+    def rows(self, name: str) -> Rows:
+        """An array, or if they do not fit in memory its rows."""
+        found = self.whole(name) if self.fits else member_rows(self.path, name)
+        if found is None:
+            raise RequestError(
+                f"the arrays do not fit in memory, and {name} is compressed; expected one that can be read in parts: "
+                "save it to an .npy file of its own with numpy.save, or all again with numpy.savez"
+            )
+        return found
+
+    def whole(self, name: str) -> Array:
+        """An array."""
+        with np.load(self.path, allow_pickle=False) as content:
+            return cast(Array, content[name])
+
+
+def _is_archive(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(_ZIP)) == _ZIP
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say in one line which file is wrong, and why."""
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return {"x": content}
-        with content:
-            return {name: content[name] for name in content.files}
+        yield
+    except RequestError as error:
+        raise error if str(path) in str(error) else RequestError(f"{path}: {error}") from error
     except ValueError as error:
         if "allow_pickle" in str(error) or "pickled" in str(error):
             raise RequestError(
@@ -87,32 +141,32 @@ def _damaged(path: Path, error: BaseException) -> RequestError:
     return RequestError(f"{path} cannot be read ({reason}); expected a whole .npy or .npz file: save or copy it again")
 
 
-def _parts(arrays: Mapping[str, Any], key: str | None) -> dict[str, tuple[Any, Any]]:
+def _parts(names: Sequence[str], key: str | None) -> dict[str, tuple[str, str | None]]:
     """Find the splits, or else the one array of examples, with their labels."""
-    listed = ", ".join(arrays) or "nothing"
-    labels = _first(arrays, _LABELS)
+    listed = ", ".join(names) or "nothing"
+    labels = _first(names, _LABELS)
     if key is not None:
-        if key not in arrays:
-            raise RequestError(f"key is {key!r}; expected one of {listed}: pass another key.{nearest(key, arrays)}")
-        return {"train": (arrays[key], labels)}
+        if key not in names:
+            raise RequestError(f"key is {key!r}; expected one of {listed}: pass another key.{nearest(key, names)}")
+        return {"train": (key, labels)}
     parts = {}
     for part, aliases in _SPLITS.items():
-        x = _first(arrays, [name for a in aliases for name in (a, f"x_{a}", f"{a}_x")])
-        y = _first(arrays, [name for a in aliases for name in (f"y_{a}", f"{a}_y", f"labels_{a}", f"{a}_labels")])
+        x = _first(names, [name for a in aliases for name in (a, f"x_{a}", f"{a}_x")])
+        y = _first(names, [name for a in aliases for name in (f"y_{a}", f"{a}_y", f"labels_{a}", f"{a}_labels")])
         if x is not None:
             parts[part] = (x, y)
     if "train" in parts:
         return parts
-    if "x" in arrays:
-        return {"train": (arrays["x"], labels)}
-    others = [name for name in arrays if name not in _LABELS]
+    if "x" in names:
+        return {"train": ("x", labels)}
+    others = [name for name in names if name not in _LABELS]
     if len(others) == 1:
-        return {"train": (arrays[others[0]], labels)}
+        return {"train": (others[0], labels)}
     raise RequestError(
         f"it holds {listed}; expected x, or train with validation and test, or a single array: "
         "say which array is meant with key=NAME"
     )
 
 
-def _first(arrays: Mapping[str, Any], names: Any) -> Any:
-    return next((arrays[name] for name in names if name in arrays), None)
+def _first(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    return next((name for name in wanted if name in names), None)

@@ -3,6 +3,7 @@ r"""A dataset: arrays as stored, in train, validation and test splits, with what
 __all__ = ["Dataset", "Split", "assemble", "from_arrays"]
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,8 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit.data.rows import Rows, blocks, spread, take
 from vaekit.data.stored import numbered, stored
 from vaekit.errors import RequestError
+
+_READ_WHOLE = 2**30  # bytes that are hashed one by one
+_SAMPLED = 1000  # rows of a split that are hashed where there are more
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +25,7 @@ class Split:
     r"""Examples and, where there are any, their labels.
 
     Arguments:
-        x: Examples as stored, of shape `(n, *shape)`.
+        x: Examples as stored, of shape `(n, *shape)`: an array, or rows that are read when they are asked for.
         labels: Class numbers, int64 of shape `(n,)`, or None.
 
     Raises:
@@ -31,7 +36,7 @@ class Split:
         5
     """
 
-    x: NDArray[Any]
+    x: Rows
     labels: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
@@ -119,13 +124,20 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256, in hexadecimal, of the bytes, shapes and types of all splits and their labels."""
+        """SHA-256, in hexadecimal, of the bytes, shapes and types of all splits and their labels.
+
+        Of examples that take more than 1 GiB, 1,000 rows are read of each split, spread evenly, whether they are in
+        memory or not: a change of shape, order or labels is always noticed, that of single rows may not be.
+        """
         digest = hashlib.sha256()
+        whole = sum(_nbytes(split.x) for split in self.splits.values()) <= _READ_WHOLE
         for name, split in self.splits.items():
-            for part, array in (("x", split.x), ("labels", split.labels)):
-                if array is not None:
-                    digest.update(f"{name}.{part} {array.dtype.str} {array.shape};".encode())
-                    digest.update(np.ascontiguousarray(array).data if array.size else b"")
+            for part, rows in (("x", split.x), ("labels", split.labels)):
+                if rows is not None:
+                    digest.update(f"{name}.{part} {rows.dtype.str} {tuple(rows.shape)};".encode())
+                    seen = rows if whole or part == "labels" else rows[spread(len(rows), _SAMPLED)]
+                    for _, block in blocks(seen):
+                        digest.update(np.ascontiguousarray(block).data if block.size else b"")
         return digest.hexdigest()
 
     def __repr__(self) -> str:
@@ -152,7 +164,8 @@ def from_arrays(
     `(n, H, W, C)` with 1, 3 or 4 channels is turned to `(n, C, H, W)`.
 
     Arguments:
-        x: Examples, of shape `(n, ...)`.
+        x: Examples, of shape `(n, ...)`. A memory map (`numpy.load(path, mmap_mode="r")`) that does not fit in memory
+            is read as needed.
         labels: Class numbers or class names, of shape `(n,)`.
         name: What to call the dataset.
         seed: Seed of the split. One seed, one split, in every version of NumPy.
@@ -237,9 +250,12 @@ def _draw(whole: Split, wanted: Mapping[str, float], seed: int) -> dict[str, Spl
     order = np.random.RandomState(seed).permutation(n)
     bounds = np.cumsum([left, *counts.values()])[:-1]
     drawn = dict(zip(("train", *counts), np.split(order, bounds), strict=True))
-    return {
-        part: Split(whole.x[rows], None if whole.labels is None else whole.labels[rows]) for part, rows in drawn.items()
-    }
+    labels = whole.labels
+    return {part: Split(take(whole.x, rows), None if labels is None else labels[rows]) for part, rows in drawn.items()}
+
+
+def _nbytes(x: Rows) -> int:
+    return math.prod(x.shape) * x.dtype.itemsize
 
 
 def _count(part: str, size: float, n: int) -> int:

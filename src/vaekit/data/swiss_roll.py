@@ -51,11 +51,11 @@ def load_swiss_roll(n: int = 10_000, noise: float = 0.25, seed: int = 0) -> Data
     place = (t / math.pi - 1.5) / 3
     labels = np.minimum((place * _BINS).astype(np.int64), _BINS - 1)
     data = from_arrays(points, labels, name="swiss-roll", seed=seed)
-    mean = data.train.x.mean(0, dtype=np.float64)
-    scale = data.train.x.std(0, dtype=np.float64)
+    mean = np.asarray(data.train.x).mean(0, dtype=np.float64)
+    scale = np.asarray(data.train.x).std(0, dtype=np.float64)
 
     def standardise(split: Split) -> Split:
-        return Split(((split.x - mean) / scale).astype(np.float32), split.labels)
+        return Split(((np.asarray(split.x) - mean) / scale).astype(np.float32), split.labels)
 
     return replace(
         data,
