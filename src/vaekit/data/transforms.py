@@ -8,9 +8,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from vaekit.data.rows import Rows
+from vaekit.data.stream import batches
 from vaekit.errors import RequestError
 
 _BLOCK = 1000
@@ -230,7 +231,7 @@ def default_transform(data: Levelled, likelihood: str) -> Transform:
 
 
 def view(
-    x: NDArray[np.generic] | Tensor,
+    x: Rows | Tensor,
     transform: Transform,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -238,7 +239,8 @@ def view(
     r"""Yield x as a model sees it, in order, in blocks of 1000 rows (the last may have fewer).
 
     The random numbers of a block depend on the seed and the block's number alone, and are drawn on the CPU: the
-    same x and seed are the same view at every batch size and on every device.
+    same x and seed are the same view at every batch size and on every device. Rows that are not in memory are read a
+    few blocks ahead.
 
     Arguments:
         x: Stored values, of shape `(n, *shape)`.
@@ -258,13 +260,21 @@ def view(
     return _blocks(x, transform, seed, torch.device(device))
 
 
-def _blocks(x: NDArray[np.generic] | Tensor, transform: Transform, seed: int, device: torch.device) -> Iterator[Tensor]:
-    for number, start in enumerate(range(0, len(x), _BLOCK)):
-        rows = x[start : start + _BLOCK]
-        block = rows if isinstance(rows, Tensor) else torch.tensor(rows)
+def _blocks(x: Rows | Tensor, transform: Transform, seed: int, device: torch.device) -> Iterator[Tensor]:
+    for number, block in enumerate(_stored(x)):
         if transform.random:
             state = np.random.SeedSequence((seed, number)).generate_state(1)
             generator = torch.Generator().manual_seed(int(state[0]))
             yield transform(block.cpu(), generator).to(device)
         else:
             yield transform(block.to(device))
+
+
+def _stored(x: Rows | Tensor) -> Iterator[Tensor]:
+    if isinstance(x, Tensor):
+        yield from x.split(_BLOCK)
+    elif isinstance(x, np.ndarray):
+        for start in range(0, len(x), _BLOCK):
+            yield torch.tensor(x[start : start + _BLOCK])
+    else:
+        yield from batches(x, np.arange(len(x)), _BLOCK)
