@@ -1,4 +1,7 @@
 import os
+import re
+import shutil
+import time
 import warnings
 from unittest import mock
 
@@ -7,6 +10,7 @@ import pytest
 from PIL import Image
 
 from vaekit.data import images, load_dataset
+from vaekit.data.rows import LazyRows
 from vaekit.errors import RequestError
 
 
@@ -299,7 +303,7 @@ def test_large_jpeg_decodes_small_as_it_does_whole(tmp_path):
         ({"colour": "gray"}, r"colour is 'gray'; expected auto, grey or rgb\. Did you mean 'grey'"),
         ({"color": "grey"}, r"the option 'color'.*Did you mean 'colour'"),
         ({"validation": 2.0}, "expected a part from 0 to below 1"),
-        ({"size": 10**7}, r"need .* GiB; expected at most half"),
+        ({"size": 10**7}, r"take 745,058\.1 GiB, which neither memory has room for nor .*: pass a smaller size"),
     ],
 )
 def test_wrong_options_are_refused(tmp_path, options, said):
@@ -323,3 +327,144 @@ def test_many_files_go_through_with_a_bar(tmp_path, monkeypatch):
         save(tmp_path / f"{i:03}.bmp", np.full((4, 4), i % 256))
     data = load_dataset(tmp_path)
     assert sum(len(split) for split in data.splits.values()) == 301
+
+
+# Folders that do not fit in memory.
+
+
+@pytest.fixture
+def noise(tmp_path):
+    """A folder of classes, with two damaged files in it."""
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 9, 7, 3), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        save(tmp_path / "images" / "ab"[i % 2] / f"{i:02}.png", image)
+    for name in ("a/04.png", "b/13.png"):
+        damage(tmp_path / "images" / name, "cut")
+    return tmp_path / "images"
+
+
+def quiet(*arguments, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return load_dataset(*arguments, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"size": "5x6", "colour": "grey"}, {"crop": 4, "seed": 3, "test": 5}])
+@pytest.mark.parametrize("splits", [False, True])
+def test_a_folder_that_does_not_fit_is_the_same_but_read_as_needed(noise, with_memory, cache, options, splits):
+    if splits:
+        for i, part in enumerate(("train", "val", "test")):
+            fill(noise / part / "a", 6, (9, 7), start=i)
+            fill(noise / part / "b", 6, (9, 7), start=i + 3)
+        for name in ("a", "b"):
+            shutil.rmtree(noise / name)
+    whole = quiet(noise, **options)
+    assert not cache.exists()
+    with_memory(100)
+    lazy = quiet(noise, **options)
+    again = quiet(noise, **options)
+    with_memory(None)
+    back = quiet(noise, **options)
+    for data, kind in ((lazy, LazyRows), (again, LazyRows), (back, np.ndarray)):
+        assert (data.shape, data.levels, data.label_names, data.note, data.suggested) == (
+            whole.shape, 256, whole.label_names, whole.note, "gaussian",
+        )  # fmt: skip
+        for name, split in whole.splits.items():
+            assert isinstance(data.splits[name].x, kind)
+            np.testing.assert_array_equal(np.asarray(data.splits[name].x), split.x)
+            np.testing.assert_array_equal(data.splits[name].labels, split.labels)
+        assert data.fingerprint == whole.fingerprint
+
+
+def test_images_are_decoded_once_and_that_is_said(noise, with_memory, cache, monkeypatch):
+    with_memory(100)
+    with pytest.warns(UserWarning, match="images") as caught:
+        load_dataset(noise)
+    said = [str(warning.message) for warning in caught]
+    assert len(said) == 2
+    assert re.search(r"24 images of 9x7 do not fit in memory; they were decoded once, to .*can be deleted", said[0])
+    assert "22 images, 2 skipped because damaged or too large: 04.png, 13.png" in said[1]
+    assert caught[0].filename == caught[1].filename
+    assert sorted(path.suffix for path in cache.iterdir()) == [".bytes", ".json"]
+    assert next(cache.glob("*.bytes")).stat().st_size == 22 * 9 * 7 * 3
+    monkeypatch.setattr(images, "decode", None)
+    monkeypatch.setattr(images, "header", None)
+    with pytest.warns(UserWarning, match="2 skipped") as caught:
+        load_dataset(noise)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("change", ["pixels", "new", "gone", "time", "size", "colour"])
+def test_a_folder_that_changed_is_decoded_anew(noise, with_memory, cache, change):
+    with_memory(100)
+    quiet(noise)
+    path, options = noise / "a" / "00.png", {}
+    if change == "pixels":
+        save(path, np.zeros((9, 7, 3)))
+    elif change == "new":
+        save(noise / "a" / "99.png", np.zeros((9, 7, 3)))
+    elif change == "gone":
+        path.unlink()
+    elif change == "time":
+        os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    else:
+        options = {"size": {"size": 8}, "colour": {"colour": "grey"}}[change]
+    lazy = quiet(noise, **options)
+    assert len(list(cache.glob("*.bytes"))) == 2
+    with_memory(None)
+    shutil.rmtree(cache)
+    assert quiet(noise, **options).fingerprint == lazy.fingerprint
+
+
+def test_the_cache_is_deleted_at_will(noise, with_memory, cache):
+    with_memory(100)
+    data = quiet(noise)
+    shutil.rmtree(cache)
+    assert np.asarray(data.train.x).shape == (18, 3, 9, 7)  # an open file stays
+    assert quiet(noise).fingerprint == data.fingerprint
+
+
+@pytest.mark.parametrize("file", ["*.bytes", "*.json"])
+def test_a_damaged_cache_is_made_again(noise, with_memory, cache, file):
+    with_memory(100)
+    quiet(noise)
+    path = next(cache.glob(file))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:10])
+    assert np.asarray(quiet(noise).train.x).shape == (18, 3, 9, 7)
+    assert path.read_bytes() == whole
+
+
+def test_a_stop_while_decoding_leaves_nothing_that_counts(noise, with_memory, cache, monkeypatch):
+    with_memory(100)
+    cache.mkdir()
+    old, young = cache / ".images-1.bytes.12.tmp", cache / ".images-2.bytes.12.tmp"
+    for path, age in ((old, 7200), (young, 0)):
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
+    decode = images.decode
+
+    def stop(path, **options):
+        if path.name == "20.png":
+            raise KeyboardInterrupt
+        return decode(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "decode", stop)
+        with pytest.raises(KeyboardInterrupt):
+            quiet(noise)
+    assert list(cache.iterdir()) == [young]
+    assert len(quiet(noise).train) == 18
+
+
+def test_no_room_on_the_disk_is_said(noise, with_memory, cache, monkeypatch):
+    with_memory(100)
+    monkeypatch.setattr("vaekit.data.decoded.shutil.disk_usage", lambda path: mock.Mock(free=100))
+    with pytest.raises(RequestError, match=r"which neither memory has room for nor .*\(no space left on the disk\)"):
+        quiet(noise)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_link_that_leads_nowhere_is_skipped(noise):
+    (noise / "a" / "link.png").symlink_to(noise / "nowhere.png")
+    assert quiet(noise).note.startswith("22 images, 3 skipped")

@@ -2,6 +2,7 @@ r"""A folder of images: any format that Pillow reads, any sizes, grey or colour,
 
 __all__ = ["load_images"]
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -12,21 +13,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from vaekit.data.dataset import Dataset, assemble
+from vaekit.data.decoded import DecodedImages
+from vaekit.data.memory import fits_in_memory
+from vaekit.data.pixels import decode, endings, formats, header
+from vaekit.data.progress import tracked
+from vaekit.data.rows import Rows, take
 from vaekit.errors import RequestError, nearest
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _SPLITS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
-_GREY = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
-# These hand the file to another program, or Pillow names them without being able to read them.
-_REFUSED = frozenset({"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR"})
 _PROGRESS_FROM = 2000
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,6 @@ class _File:
     path: Path
     split: str
     label: str | None
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What can be told of an image before it is decoded: (width, height) once upright and cropped, and its colour."""
-
-    size: tuple[int, int]
-    grey: bool
 
 
 def load_images(
@@ -67,6 +59,10 @@ def load_images(
     are at least two, the subfolders are classes. Files that cannot be read, or have more pixels than Pillow's guard
     `PIL.Image.MAX_IMAGE_PIXELS`, are skipped, counted in the `note`, and warned of once.
 
+    Images that do not fit in memory are decoded once, to a file of bytes in the cache folder (`VAEKIT_CACHE`, else
+    `~/.cache/vaekit`), and read from there as needed; loading the same folder again, unchanged, finds the file. It
+    can be deleted at any time.
+
     Arguments:
         path: The folder, searched in depth; hidden files and files without the ending of an image are passed over.
         size: Height and width: `64`, `"64x48"` (height first) or `(64, 48)`. By default, that of the images if they
@@ -79,11 +75,12 @@ def load_images(
         test: Part or number of the images to test on, where it is drawn.
 
     Raises:
-        RequestError: If the folder holds no image that can be read, an option is not understood, or the images would
-            not fit in memory.
+        RequestError: If the folder holds no image that can be read, an option is not understood, or the images fit
+            neither in memory nor on the disk.
 
     Example:
         >>> import tempfile
+        >>> from PIL import Image
         >>> folder = Path(tempfile.mkdtemp())
         >>> for level in range(20):
         ...     Image.new("L", (32, 24), level).save(folder / f"{level}.png")
@@ -99,36 +96,55 @@ def load_images(
         raise RequestError(
             f"colour is {colour!r}; expected auto, grey or rgb.{nearest(colour, ['auto', 'grey', 'rgb'])}"
         )
-    Image.init()
-    formats = [name for name in Image.OPEN if name not in _REFUSED]
-    endings = {end for end, name in Image.registered_extensions().items() if name in formats}
-    found = _find(root, endings)
+    found = _find(root, endings())
     if not found:
         raise RequestError(
             f"the folder {root} holds no file that ends as an image does, such as .png or .jpg; "
             "expected a folder of images: check the path"
         )
-
-    with warnings.catch_warnings():
-        # Pillow warns of every odd file by itself; here a file is either read or counted as skipped.
-        warnings.simplefilter("ignore")
-        headers = _map(partial(_header, crop=crop, formats=formats), [file.path for file in found], "Looking at images")
-        opened = [(file, header) for file, header in zip(found, headers, strict=True) if header]
-        width, height = asked or _common([header.size for _, header in opened])
-        grey = colour == "grey" or (colour == "auto" and all(header.grey for _, header in opened))
-        x = _allocate(len(opened), 1 if grey else 3, height, width)
-        read = partial(_decode, size=(width, height), crop=crop, grey=grey, formats=formats)
-        paths = [file.path for file, _ in opened]
-        kept: list[_File] = []
-        for row, pixels in enumerate(_each(read, paths, "Reading images")):
-            if pixels is not None:
-                x[len(kept)] = pixels
-                kept.append(opened[row][0])
+    x, rows = _read(root, found, asked, crop, colour)
+    kept = [found[row] for row in rows]
     note = _report(root, found, kept)
-    parts = _parts(x[: len(kept)], kept)
+    parts = _parts(x, kept)
     data = assemble(parts, name=root.resolve().name, seed=seed, validation=validation, test=test, note=note)
     # Dark images are not bits, even if none of their bytes is above 1.
     return replace(data, levels=256, suggested="gaussian")
+
+
+def _read(
+    root: Path, found: list[_File], asked: tuple[int, int] | None, crop: int | None, colour: str
+) -> tuple[Rows, list[int]]:
+    """Return the images that can be read, and which files they are: in memory, or in a file where they do not fit."""
+    paths = [file.path for file in found]
+    cache = DecodedImages(root, paths, {"size": asked, "crop": crop, "colour": colour})
+    if cached := cache.find():
+        return cached
+    with warnings.catch_warnings():
+        # Pillow warns of every odd file by itself; here a file is either read or counted as skipped.
+        warnings.simplefilter("ignore")
+        known = formats()
+        look = partial(header, crop=crop, formats=known)
+        headers = {row: seen for row, seen in enumerate(_each(look, paths, "Looking at images")) if seen}
+        size = asked or _common([seen.size for seen in headers.values()])
+        grey = colour == "grey" or (colour == "auto" and all(seen.grey for seen in headers.values()))
+        read = partial(decode, size=size, crop=crop, grey=grey, formats=known)
+        decoded = _each(read, [paths[row] for row in headers], "Reading images")
+        images = ((row, pixels) for row, pixels in zip(headers, decoded, strict=True) if pixels is not None)
+        shape = (len(headers), 1 if grey else 3, size[1], size[0])
+        if fits_in_memory(math.prod(shape)):
+            x = np.empty(shape, np.uint8)
+            rows: list[int] = []
+            for row, pixels in images:
+                x[len(rows)] = pixels
+                rows.append(row)
+            return x[: len(rows)], rows
+        written = cache.write(shape, images)
+    warnings.warn(
+        f"{root}: {shape[0]:,} images of {size[1]}x{size[0]} do not fit in memory; they were decoded once, to "
+        f"{cache.pixels}, and are read from there: it can be deleted when they are no longer used",
+        stacklevel=3,
+    )
+    return written
 
 
 def _parse_size(size: int | str | Sequence[int] | None) -> tuple[int, int] | None:
@@ -168,91 +184,11 @@ def _find(root: Path, endings: set[str]) -> list[_File]:
     ]
 
 
-def _header(path: Path, crop: int | None, formats: list[str]) -> _Header | None:
-    """Look at an image without decoding it; None if it cannot be read."""
-    try:
-        with Image.open(path, formats=formats) as image:
-            width, height = image.size
-            if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
-                return None
-            # Only where it is at hand: Pillow would decode a whole PNG to look for it.
-            if "exif" in image.info and image.getexif().get(_ORIENTATION, 1) >= 5:
-                width, height = height, width
-            if crop is not None:
-                width = height = min(crop, width, height)
-            return _Header((width, height), image.mode in _GREY)
-    except Exception:  # what damaged files raise is not only OSError, and differs between formats and versions
-        return None
-
-
-def _decode(
-    path: Path, size: tuple[int, int], crop: int | None, grey: bool, formats: list[str]
-) -> NDArray[np.uint8] | None:
-    """Decode an image to `(C, H, W)`; None if it cannot be read."""
-    try:
-        with Image.open(path, formats=formats) as opened:
-            if crop is None:
-                # A JPEG can be decoded at a half, quarter or eighth of its size: still twice what is wanted.
-                opened.draft(opened.mode, (2 * max(size), 2 * max(size)))
-            opened.load()
-            image = _eight_bits(_upright(opened), grey)
-            if crop is not None:
-                side = min(crop, *image.size)
-                left, top = (image.width - side) // 2, (image.height - side) // 2
-                image = image.crop((left, top, left + side, top + side))
-            if image.size != size:
-                image = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
-            pixels = np.asarray(image)
-            return pixels[None] if grey else np.moveaxis(pixels, 2, 0)
-    except Exception:  # as above
-        return None
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # the pixels are good, only the note on how the camera was held is not
-        return image
-
-
-def _eight_bits(image: Image.Image, grey: bool) -> Image.Image:
-    """Bring any mode to L or RGB, with transparency laid on white."""
-    if image.mode.startswith(("I", "F")):
-        image = Image.fromarray(_bytes(np.asarray(image)))
-    elif image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        colours = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), colours)
-    return image.convert("L" if grey else "RGB")
-
-
-def _bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale grey of more than 8 bits to bytes: floats from [0, 1] if they fit it, integers from 16 bits."""
-    low, high = float(values.min()), float(values.max())
-    top = (1.0 if high <= 1 else 255.0) if values.dtype.kind == "f" else 65535.0
-    if not (low >= 0 and high <= top):
-        raise ValueError(f"grey values from {low} to {high} have no known scale")
-    return np.rint(values.astype(np.float64) * (255 / top)).astype(np.uint8)
-
-
 def _common(sizes: list[tuple[int, int]]) -> tuple[int, int]:
     return sizes[0] if len(set(sizes)) == 1 else (64, 64)
 
 
-def _allocate(n: int, channels: int, height: int, width: int) -> NDArray[np.uint8]:
-    needed = n * channels * height * width
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not every system says
-        memory = 2**63
-    if needed > memory // 2:
-        raise RequestError(
-            f"{n:,} images of {height}x{width} need {needed / 2**30:.1f} GiB; expected at most half of the "
-            f"{memory / 2**30:.1f} GiB of memory: pass a smaller size, as size=64"
-        )
-    return np.empty((n, channels, height, width), np.uint8)
-
-
-def _parts(x: NDArray[np.uint8], files: list[_File]) -> dict[str, tuple[Any, Any]]:
+def _parts(x: Rows, files: list[_File]) -> dict[str, tuple[Any, Any]]:
     """Cut what was read into splits, with the names of the classes as labels if all images have one."""
     classes = {file.label for file in files}
     labelled = None not in classes and len(classes) > 1
@@ -261,8 +197,9 @@ def _parts(x: NDArray[np.uint8], files: list[_File]) -> dict[str, tuple[Any, Any
         rows = [row for row, file in enumerate(files) if file.split == split]
         if rows:
             # A slice where it can be, so that the images are not in memory twice.
-            block = slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] + 1 == len(rows) else rows
-            parts[split] = (x[block], np.array([files[row].label for row in rows]) if labelled else None)
+            together = rows[-1] - rows[0] + 1 == len(rows)
+            part = x[rows[0] : rows[-1] + 1] if together else take(x, rows)
+            parts[split] = (part, np.array([files[row].label for row in rows]) if labelled else None)
     return parts
 
 
@@ -283,21 +220,9 @@ def _report(root: Path, found: list[_File], kept: list[_File]) -> str:
     return note
 
 
-def _map(function: Callable[[T], R], items: Sequence[T], text: str) -> list[R]:
-    return list(_each(function, items, text))
-
-
 def _each(function: Callable[[T], R], items: Sequence[T], text: str) -> Iterable[R]:
     """Apply a function in threads, in order, a bounded way ahead; with a progress bar if it will take a while."""
     with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
         chunks = (items[start : start + 256] for start in range(0, len(items), 256))
         results = (result for chunk in chunks for result in pool.map(function, chunk))
-        if len(items) <= _PROGRESS_FROM:
-            yield from results
-            return
-        from rich.console import Console
-        from rich.progress import track
-
-        console = Console(stderr=True)
-        quiet = not console.is_terminal
-        yield from track(results, text, total=len(items), console=console, transient=True, disable=quiet)
+        yield from tracked(results, text if len(items) > _PROGRESS_FROM else "", len(items))
