@@ -230,6 +230,27 @@ def test_perceptual_metric_is_that_of_stored_and_result_in_small_parts():
     assert "perceptual distance by features by hand, unweighted, which is not LPIPS" in m["protocol"]
 
 
+def test_the_network_looks_at_as_many_images_as_asked_from_everywhere():
+    # The second half comes back in another colour.
+    x = np.zeros((3000, 3, 11, 11), np.uint8)
+    x[:, 0] = 200
+    half = torch.tensor(1500)
+    seen = []
+
+    def change(y):
+        seen.append(len(y))
+        late = torch.arange(sum(seen) - len(y), sum(seen)) >= half
+        return torch.where(late[:, None, None, None], y.flip(1), y)
+
+    features = Features()
+    options = {"features": features, "perceptual_images": 300}
+    m = reconstruction_metrics(model(x.shape[1:], change), x, Scale(256), **options)
+    assert sum(features.sizes) == 2 * 300
+    assert m["perceptual"] == pytest.approx(2 / 2 / 2, abs=0.15)  # half of the images, one of the two layers
+    assert m["perceptual_se"] == pytest.approx(0.5 / math.sqrt(300), rel=0.05)
+    assert "perceptual distance of 300 of them by" in m["protocol"]
+
+
 def test_parts_are_bounded_and_change_nothing(monkeypatch):
     x = pictures(n=2100, shape=(1, 11, 11))
     done = []
@@ -275,6 +296,8 @@ def test_wrong_requests():
     vectors = np.zeros((5, 3), np.float32)
     with pytest.raises(RequestError, match="features are for images of 1 or 3 channels"):
         reconstruction_metrics(model((3,)), vectors, Identity(), features=Features())
+    with pytest.raises(RequestError, match="perceptual_images is 0"):
+        reconstruction_metrics(model(x.shape[1:]), x, Scale(256), features=Features(), perceptual_images=0)
     four = pictures(shape=(4, 12, 12))
     with pytest.raises(RequestError, match="features are for images of 1 or 3 channels"):
         reconstruction_metrics(model((4, 12, 12)), four, Scale(256), features=Features())

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from vaekit.data.transforms import Binarise, Dequantise, Identity, Scale, Transform, view
 from vaekit.errors import RequestError
 from vaekit.evaluation.likelihood import mean_and_error
-from vaekit.evaluation.posterior import evaluating
+from vaekit.evaluation.posterior import evaluating, random_rows
 from vaekit.models import VAE
 
 PSNR_LIMIT = 100.0  # decibels, of an image that comes back exactly: JSON has no infinity
@@ -78,6 +78,7 @@ def reconstruction_metrics(
     transform: Transform,
     *,
     features: Layered | None = None,
+    perceptual_images: int = 1000,
     seed: int = 0,
     device: torch.device | str = "cpu",
     advance: Callable[[int], object] | None = None,
@@ -104,6 +105,8 @@ def reconstruction_metrics(
         x: Data as stored, shape `(n, *data_shape)`; images are `(n, C, H, W)` with C of 1, 3 or 4.
         transform: From data as stored to what the likelihood describes.
         features: A network, for the perceptual distance of images.
+        perceptual_images: How many images it looks at, for it takes most of the time: at random, or all where there
+            are no more.
         seed: Of the transform's draws.
         device: Where to compute.
         advance: Called with the number of examples done.
@@ -114,7 +117,8 @@ def reconstruction_metrics(
         with its `_se`, the standard error over examples. The protocol says what is left out and why.
 
     Raises:
-        RequestError: If there is no example, or `features` are given for what is no image of 1 or 3 channels.
+        RequestError: If there is no example, or `features` are given for what is no image of 1 or 3 channels, or to
+            look at no image.
 
     Example:
         >>> import numpy as np
@@ -134,9 +138,15 @@ def reconstruction_metrics(
             f"features are for images of 1 or 3 channels with values in [0, 1]; these are examples of shape "
             f"{x.shape[1:]}, {x.dtype}: leave features out"
         )
+    if features is not None and perceptual_images < 1:
+        raise RequestError(
+            f"perceptual_images is {perceptual_images}; expected at least 1: pass 1000, or leave features out"
+        )
+    shown = np.zeros(len(x), bool)
+    shown[random_rows(len(x), perceptual_images if features is not None else 0, seed)] = True
     columns: dict[str, list[Tensor]] = {}
     with evaluating(model):
-        for stored, seen in _pairs(x, transform, seed, device):
+        for rows, stored, seen in _pairs(x, transform, seed, device):
             result = model.reconstruct(seen)
             if "psnr" not in left_out:
                 result = result.clamp(0, 1)
@@ -145,9 +155,9 @@ def reconstruction_metrics(
                 found["psnr"] = (-10 * found["mse"].log10()).clamp(max=PSNR_LIMIT)
             if "ssim" not in left_out:
                 found["ssim"] = _similarity(stored, result)
-            if features is not None:
+            if features is not None and shown[rows].any():
                 # The activations of an image are many times its size.
-                pairs = zip(stored.split(_IMAGES), result.split(_IMAGES), strict=True)
+                pairs = zip(*(part[shown[rows]].split(_IMAGES) for part in (stored, result)), strict=True)
                 found["perceptual"] = torch.cat([perceptual_distance(features, *pair) for pair in pairs])
             if transform.random:
                 found["seen_mse"] = _squared_error(seen, result)
@@ -158,7 +168,7 @@ def reconstruction_metrics(
     numbers: dict[str, Any] = {}
     for name, parts in columns.items():
         numbers[name], numbers[f"{name}_se"] = mean_and_error(torch.cat(parts))
-    return numbers | {"protocol": _protocol(len(x), transform, features, left_out, seed)}
+    return numbers | {"protocol": _protocol(len(x), transform, features, int(shown.sum()), left_out, seed)}
 
 
 def _scale(transform: Transform) -> Scale | None:
@@ -174,13 +184,14 @@ def _as_stored(rows: NDArray[Any], transform: Transform) -> Tensor:
 
 def _pairs(
     x: NDArray[Any], transform: Transform, seed: int, device: torch.device | str
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Examples as stored, in [0, 1] where they have levels, and as the model sees them, in parts of bounded size."""
     size = max(1, _NUMBERS // max(1, math.prod(x.shape[1:])))
     done = 0
     for block in view(x, transform, seed, device):
         for seen in block.split(size):
-            yield _as_stored(np.asarray(x[done : done + len(seen)]), transform).to(device), seen
+            rows = slice(done, done + len(seen))
+            yield rows, _as_stored(np.asarray(x[rows]), transform).to(device), seen
             done += len(seen)
 
 
@@ -220,7 +231,9 @@ def _similarity(x: Tensor, y: Tensor) -> Tensor:
     return cast(Tensor, index).mean((2, 3)).view(len(x), -1).mean(1)
 
 
-def _protocol(n: int, transform: Transform, features: Layered | None, left_out: dict[str, str], seed: int) -> str:
+def _protocol(
+    n: int, transform: Transform, features: Layered | None, shown: int, left_out: dict[str, str], seed: int
+) -> str:
     scale = _scale(transform)
     parts = [
         f"{n:,} examples; the mean of p(x|z) at the mean of q(z|x)" + ("" if "psnr" in left_out else " in [0, 1]"),
@@ -231,7 +244,8 @@ def _protocol(n: int, transform: Transform, features: Layered | None, left_out: 
     if "ssim" not in left_out:
         parts.append(f"SSIM with a Gaussian window of {_WINDOW} pixels")
     if features is not None:
-        parts.append(f"perceptual distance by {features.describe()}, unweighted, which is not LPIPS")
+        few = "" if shown == n else f" of {shown:,} of them"
+        parts.append(f"perceptual distance{few} by {features.describe()}, unweighted, which is not LPIPS")
     for reason in dict.fromkeys(left_out.values()):
         names = " and ".join(name.upper() for name, why in left_out.items() if why == reason)
         parts.append(f"no {names}, for {reason}")
