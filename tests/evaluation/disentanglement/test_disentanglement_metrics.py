@@ -1,0 +1,139 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Independent, Normal
+
+from vaekit.data import from_arrays, load_dataset
+from vaekit.data.factors import FactorArrays
+from vaekit.data.sprites import load_sprites
+from vaekit.data.transforms import Identity, Scale
+from vaekit.distributions import Bernoulli, Conditional, Gaussian, StandardNormal
+from vaekit.errors import RequestError
+from vaekit.evaluation.disentanglement import METRICS, disentanglement_metrics
+from vaekit.models import VAE
+
+GRID = np.stack(np.meshgrid(np.arange(5), np.arange(6), np.arange(4), indexing="ij"), -1).reshape(-1, 3)
+DATA = FactorArrays(GRID.astype(np.float32), GRID, ("hue", "size", "place"))
+SMALL = {"train": 300, "evaluation": 200, "batch": 16, "repeats": 2}
+QUICK = {"metrics": ("beta-vae", "factor-vae", "mig"), **SMALL}
+
+
+class Known(nn.Module):
+    """An encoder whose posterior means are the data, through dropout that must be off, and far from its draws."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x, context=None):
+        mean = self.dropout(x - 2)
+        return Independent(Normal(mean, torch.full_like(mean, 3.0)), 1)
+
+
+def known():
+    return VAE(Known(), Conditional(nn.Linear(3, 3), Gaussian((3,), variance=1.0)), StandardNormal(3))
+
+
+def test_a_perfect_model_has_perfect_scores_and_they_can_be_written_down():
+    metrics = disentanglement_metrics(known(), DATA, Identity(), **SMALL)
+    for name in ("beta_vae", "factor_vae", "mig", "dci_disentanglement", "dci_completeness", "dci_informativeness"):
+        assert 0.9 <= metrics[name] <= 1
+        assert 0 <= metrics[f"{name}_se"] < 0.05
+    assert 0 < metrics["sap"] < 1
+    assert metrics["modularity"] > 0.9
+    assert (metrics["latent_dim"], metrics["factors"], metrics["seed"]) == (3, ["hue", "size", "place"], 0)
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+
+
+def test_the_protocol_in_words():
+    said = disentanglement_metrics(known(), DATA, Identity(), seed=4, **SMALL)["protocol"]
+    for part in (
+        "FactorArrays, factors hue, size, place (5 × 6 × 4), drawn from all combinations",
+        "posterior means",
+        "values as stored",
+        "300 points to learn from, 200 to score on",
+        "β-VAE 16 pairs a point",
+        "FactorVAE 16 examples a vote",
+        "MIG 20 bins",
+        "mean of 2 draws from seed 4",
+    ):
+        assert part in said
+    few = disentanglement_metrics(known(), DATA, Identity(), metrics=("mig",), bins=7, **SMALL)
+    assert "MIG 7 bins" in few["protocol"]
+    assert "DCI" not in few["protocol"]
+    assert not [name for name in few if name.startswith(("dci", "beta", "factor_vae", "sap", "modularity"))]
+
+
+def test_the_same_seed_gives_the_same_numbers_and_the_mode_comes_back():
+    model = known()
+    model.train()
+    first = disentanglement_metrics(model, DATA, Identity(), **QUICK)
+    assert model.encoder.dropout.training
+    torch.rand(3)
+    assert disentanglement_metrics(model, DATA, Identity(), **QUICK) == first
+    assert disentanglement_metrics(model, DATA, Identity(), seed=1, **QUICK) != first
+
+
+def test_progress_counts_every_example_once():
+    done = []
+    disentanglement_metrics(known(), DATA, Identity(), metrics=("factor-vae",), advance=done.append, **SMALL)
+    assert sum(done) == len(GRID)
+
+
+def test_wrong_requests():
+    plain = from_arrays(GRID.astype(np.float32), name="points")
+    with pytest.raises(RequestError, match="points has no known factors of variation"):
+        disentanglement_metrics(known(), plain, Identity())
+    with pytest.raises(RequestError, match="mnist has no known factors of variation"):
+        disentanglement_metrics(known(), load_dataset("mnist"), Identity())
+    with pytest.raises(RequestError, match=r"metric is 'MIG'; expected one of beta-vae, .*Did you mean 'mig'"):
+        disentanglement_metrics(known(), DATA, Identity(), metrics=("MIG",))
+    with pytest.raises(RequestError, match="train is 0"):
+        disentanglement_metrics(known(), DATA, Identity(), metrics=(), train=0)
+
+
+class Moments(nn.Module):
+    """An encoder that computes where a sprite is and how large, and mixes them if told to."""
+
+    def __init__(self, mixing):
+        super().__init__()
+        self.register_buffer("mixing", torch.tensor(mixing))
+
+    def forward(self, x, context=None):
+        mass = x[:, 0]
+        area = mass.sum((1, 2))
+        place = torch.arange(64.0)
+        column = (mass.sum(1) @ place) / area
+        row = (mass.sum(2) @ place) / area
+        mean = torch.stack([(column - 31.5) / 9, (row - 31.5) / 9, (area.sqrt() - 12) / 4], 1) @ self.mixing
+        return Independent(Normal(mean, torch.ones_like(mean)), 1)
+
+
+def moments(mixing):
+    decoder = Conditional(nn.Sequential(nn.Linear(3, 4096), nn.Unflatten(1, (1, 64, 64))), Bernoulli((1, 64, 64)))
+    return VAE(Moments(mixing), decoder, StandardNormal(3))
+
+
+def test_sprites_by_their_moments():
+    straight = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    turned = [[0.7, 0.7, 0.0], [-0.5, 0.5, 0.7], [0.5, -0.5, 0.7]]
+    data = load_sprites()
+    options = {"metrics": ("factor-vae", "mig", "dci"), "train": 600, "evaluation": 200, "batch": 16, "repeats": 1}
+    good, bad = (disentanglement_metrics(moments(m), data, Scale(2), **options) for m in (straight, turned))
+    # The codes are the two positions and something of scale and shape; orientation leaves no trace.
+    assert good["factors"] == ["shape", "scale", "orientation", "position_x", "position_y"]
+    assert 0.55 < good["factor_vae"] < 0.85
+    assert 0.35 < good["mig"] < 0.7
+    for name in ("factor_vae", "mig", "dci_disentanglement", "dci_completeness"):
+        assert bad[name] < good[name] - 0.1
+    assert (
+        "sprites, factors shape, scale, orientation, position_x, position_y (3 × 6 × 40 × 32 × 32)" in good["protocol"]
+    )
+    assert "bits as stored" in good["protocol"]
+
+
+def test_all_metrics_have_a_name():
+    assert len(set(METRICS)) == 6
