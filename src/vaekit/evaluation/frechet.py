@@ -11,6 +11,7 @@ from torch import Tensor
 from vaekit.errors import RequestError
 
 RECOMMENDED = 10  # examples a dimension: below it, the bias is of the size of the distances people compare
+EXTRAPOLATED = 8  # examples a dimension to extrapolate from: a quarter of them has two
 
 
 class Moments(NamedTuple):
@@ -185,10 +186,10 @@ def extrapolated_frechet_distance(x: Tensor, y: Tensor, *, seed: int = 0) -> flo
     """
     check_features(x, y)
     n, d = min(len(x), len(y)), x.shape[1]
-    if n < 8 * (d + 1):
+    if n < EXTRAPOLATED * (d + 1):
         raise RequestError(
-            f"there are {n:,} examples of {d} features to extrapolate from; expected at least {8 * (d + 1):,}: "
-            "give more examples"
+            f"there are {n:,} examples of {d} features to extrapolate from; expected at least "
+            f"{EXTRAPOLATED * (d + 1):,}: give more examples"
         )
     generator = torch.Generator().manual_seed(seed)
     x, y = (sample[torch.randperm(len(sample), generator=generator)] for sample in (x, y))
