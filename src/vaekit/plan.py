@@ -43,8 +43,10 @@ class DataSpec:
     @classmethod
     def of(cls, data: "Dataset") -> "DataSpec":
         """Describe a data set."""
+        from vaekit.data.rows import mean_of
+
         largest = 1 if data.levels is None else data.levels - 1
-        mean = data.train.x.mean(axis=0, dtype=np.float64) / largest
+        mean = mean_of(data.train.x) / largest
         return cls(data.name, data.shape, data.levels, data.suggested, mean)
 
     def to_json(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch.distributions import constraints
 
@@ -91,7 +92,7 @@ def curve(most: int) -> tuple[int, ...]:
 def _suited(model: LatentVariableModel, data: Dataset) -> Transform:
     """Return the transform that makes of the data what the model's likelihood describes."""
     grey = default_transform(data, "gaussian")
-    support = likelihood_support(model, grey(torch.from_numpy(data.train.x[:1])))
+    support = likelihood_support(model, grey(torch.from_numpy(np.asarray(data.train.x[:1]))))
     return default_transform(data, "bernoulli") if support is constraints.boolean else grey
 
 

@@ -50,7 +50,7 @@ def report_run(run: Run, metrics: dict[str, Any], evaluation: Evaluation | None)
 
 def _latent_pictures(run: Run, metrics: dict[str, Any], evaluation: Evaluation) -> dict[str, Any]:
     test, labels = metrics.get("test", {}), run.data.test.labels
-    z = evaluation.codes.mean[:PLOTTED]
+    z: NDArray[Any] = evaluation.codes.mean[:PLOTTED]
     axes = ("z1", "z2")
     if z.shape[1] > 2 and len(z) == 1:
         z = z[:, :2]  # one point has no principal axes
@@ -76,7 +76,7 @@ def _latent_pictures(run: Run, metrics: dict[str, Any], evaluation: Evaluation) 
     return pictures
 
 
-def _principal_axes(z: NDArray[np.float32]) -> NDArray[np.float64]:
+def _principal_axes(z: NDArray[Any]) -> NDArray[np.float64]:
     """Project on the two directions in which z spreads most. scikit-learn's PCA would take longer to import."""
     centred = z.astype(np.float64) - z.mean(axis=0, dtype=np.float64)
     directions = np.linalg.svd(centred, full_matrices=False)[2][:2]

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaekit.data.rows import joined
+from vaekit.data.stream import batches, resident
 from vaekit.errors import Diverged, Interrupted, RequestError
 from vaekit.models.base import LatentVariableModel, seeded
 from vaekit.plan import Plan
@@ -32,6 +34,7 @@ from vaekit.training.step import Step, evaluate_terms
 
 if TYPE_CHECKING:
     from vaekit.data import Dataset
+    from vaekit.data.rows import Rows
 
 CHECKPOINT_SECONDS = 10.0  # of training: a kill costs at most this much work, and the epoch under way
 STOP_STEPS = 10  # processes that share the work agree this often on whether to stop
@@ -136,11 +139,13 @@ class _Loop:
         if engine.device.type == "cpu":
             keep_freed_memory()
 
-        step = Step(self.model, torch.tensor(self.x, device=engine.device), plan.transform)
+        self.resident = resident(self.x, engine.device)
+        examples = torch.tensor(np.asarray(self.x if self.resident else self.x[:2]), device=engine.device)
+        step = Step(self.model, examples if self.resident else None, plan.transform)
         self.plain = step
         self.compiled = self._decide(compile)
         self.phases = self.model.phases()
-        self.names = step.term_names(next(iter(self.phases)))
+        self.names = step.term_names(next(iter(self.phases)), examples[:2])
         self.sums = torch.zeros(len(self.names), device=engine.device)
         optimizers = [_optimizer(plan, parameters, engine) for parameters in self.phases.values()]
         forward = cast(torch.nn.Module, torch.compile(step)) if self.compiled else step
@@ -190,33 +195,41 @@ class _Loop:
     def _train_epoch(self, bar: Progress, begun: float) -> None:
         at, plan, objective = self.at, self.plan, self.model.objective
         self.epoch_start = self.shuffle.get_state()
-        order = torch.randperm(len(self.x), generator=self.shuffle).to(self.engine.device)
-        first = self.engine.global_rank * self.batch
         clock = time.monotonic()
-        for number in range(at.batch, self.steps):
-            moment = at.epoch + number / self.steps
-            objective.advance(moment)
-            rate = plan.learning_rate * plan.schedule(moment)
-            start = number * plan.batch_size + first
-            rows = order[start : start + self.batch]
-            for phase, optimizer in zip(self.phases, self.optimizers, strict=True):
-                self._update(phase, optimizer, rows, rate)
-            at.batch, at.step = number + 1, at.step + 1
-            if self.untried:  # compiling is part of the run's time, not of its speed
-                self.untried, now = False, time.monotonic()
-                at.compile_seconds, clock = at.compile_seconds + now - clock, now
-            if bar.due:
-                now = time.monotonic()
-                at.seconds, clock = at.seconds + now - clock, now
-                bar.update(at.epoch, at.batch, self._means(), self.speed)
-            if self._stopping():
-                at.seconds += time.monotonic() - clock
-                at.elapsed = time.monotonic() - begun
-                self.save()
-                raise Interrupted(f"stopped in epoch {at.epoch + 1} of {plan.epochs}")
+        order = torch.randperm(len(self.x), generator=self.shuffle)
+        with contextlib.closing(self._batches(order)) as coming:
+            for number, rows in zip(range(at.batch, self.steps), coming, strict=False):
+                moment = at.epoch + number / self.steps
+                objective.advance(moment)
+                rate = plan.learning_rate * plan.schedule(moment)
+                for phase, optimizer in zip(self.phases, self.optimizers, strict=True):
+                    self._update(phase, optimizer, rows, rate)
+                at.batch, at.step = number + 1, at.step + 1
+                if self.untried:  # compiling is part of the run's time, not of its speed
+                    self.untried, now = False, time.monotonic()
+                    at.compile_seconds, clock = at.compile_seconds + now - clock, now
+                if bar.due:
+                    now = time.monotonic()
+                    at.seconds, clock = at.seconds + now - clock, now
+                    bar.update(at.epoch, at.batch, self._means(), self.speed)
+                if self._stopping():
+                    at.seconds += time.monotonic() - clock
+                    at.elapsed = time.monotonic() - begun
+                    self.save()
+                    raise Interrupted(f"stopped in epoch {at.epoch + 1} of {plan.epochs}")
         if self.engine.device.type == "cuda":
             torch.cuda.synchronize()
         at.seconds += time.monotonic() - clock
+
+    def _batches(self, order: Tensor) -> Generator[Tensor]:
+        """Yield this process's part of each batch of the epoch that is still to come: row numbers, or rows."""
+        first = self.engine.global_rank * self.batch
+        parts = order[: self.steps * self.plan.batch_size].view(self.steps, -1)
+        mine = parts[self.at.batch :, first : first + self.batch]
+        if self.resident:
+            yield from mine.to(self.engine.device)
+        else:
+            yield from batches(self.x, mine.flatten(), self.batch, self.engine.device)
 
     def _update(self, phase: str, optimizer: Any, rows: Tensor, rate: float) -> None:
         loss, sums = self._forward(rows, phase)
@@ -429,11 +442,9 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _training_rows(plan: Plan, data: "Dataset") -> "np.ndarray[Any, Any]":
-    if plan.train_on == "all" and len(data.validation):
-        whole: np.ndarray[Any, Any] = np.concatenate([data.train.x, data.validation.x])
-        return whole
-    return data.train.x
+def _training_rows(plan: Plan, data: "Dataset") -> "Rows":
+    both = plan.train_on == "all" and len(data.validation)
+    return joined(data.train.x, data.validation.x) if both else data.train.x
 
 
 def _optimizer(plan: Plan, parameters: list[torch.nn.Parameter], engine: Engine) -> torch.optim.Optimizer:

@@ -5,13 +5,13 @@ __all__ = ["Step", "evaluate_terms"]
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vaekit.models.base import LatentVariableModel, seed_of, seeded
 
 if TYPE_CHECKING:
+    from vaekit.data.rows import Rows
     from vaekit.data.transforms import Transform
 
 
@@ -20,15 +20,15 @@ class Step(nn.Module):
 
     Arguments:
         model: What is trained.
-        x: The training data as stored, shape `(n, *data_shape)`, on the device.
+        x: The training data as stored, shape `(n, *data_shape)`, on the device; None if they come batch by batch.
         transform: From data as stored to what the likelihood describes.
 
     Shapes:
-        `forward` takes row numbers, shape `(batch,)`, and gives the scalar loss and the sum of each term over the
-        batch, in the order of `term_names`.
+        `forward` takes row numbers, shape `(batch,)`, or without x the rows themselves, as stored, and gives the
+        scalar loss and the sum of each term over the batch, in the order of `term_names`.
     """
 
-    def __init__(self, model: LatentVariableModel, x: Tensor, transform: "Transform") -> None:
+    def __init__(self, model: LatentVariableModel, x: Tensor | None, transform: "Transform") -> None:
         super().__init__()
         self.model = model
         # Not a buffer: distributed training would broadcast it at every step.
@@ -37,17 +37,16 @@ class Step(nn.Module):
 
     def forward(self, rows: Tensor, phase: str) -> tuple[Tensor, Tensor]:
         """Return the loss and the summed terms."""
-        x = self._transform(self._x[0].index_select(0, rows))
-        loss, terms = self.model(x, phase=phase)
+        stored = rows if self._x[0] is None else self._x[0].index_select(0, rows)
+        loss, terms = self.model(self._transform(stored), phase=phase)
         return loss, torch.stack([term.detach().sum() for term in terms.values()])
 
     @torch.no_grad()
-    def term_names(self, phase: str) -> tuple[str, ...]:
-        r"""Return the names of a phase's terms, from one pass over two examples that leaves everything as it was.
+    def term_names(self, phase: str, x: Tensor) -> tuple[str, ...]:
+        r"""Return the names of a phase's terms, from one pass over examples x, as stored, that leaves all as it was.
 
         The pass also looks up the closed forms of the divergences, which the compiler could not follow.
         """
-        x = self._x[0][:2]
         training = self.model.training
         self.model.eval()
         with seeded(0):
@@ -59,7 +58,7 @@ class Step(nn.Module):
 @torch.no_grad()
 def evaluate_terms(
     model: LatentVariableModel,
-    x: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]",
+    x: "Rows",
     transform: "Transform",
     seed: int,
     device: torch.device,
