@@ -114,7 +114,8 @@ def compare(
 
     Arguments:
         runs: The run directories.
-        metrics: Which numbers, with commas between, such as nll,elbo; by default all that have an error.
+        metrics: Which numbers or families of them, with commas between, such as nll,elbo; by default all that have an
+            error or a known direction.
         split: Which of the evaluations of the runs.
         out: Write the table to this file, .txt, .csv or .html, instead of showing it.
         force: Write over the file.

@@ -46,8 +46,8 @@ def compare(
 
     Arguments:
         runs: Run directories.
-        metrics: Names of numbers in `metrics.json`, such as "nll", or "annealed.nll_ais" with their family; by
-            default those with an error or a known direction.
+        metrics: Names of numbers in `metrics.json`, such as "nll", or "annealed.nll_ais" with their family, or of
+            families; by default all numbers with an error or a known direction.
         split: Which of the evaluations in `metrics.json`.
 
     Raises:
@@ -55,13 +55,10 @@ def compare(
             one seed, a metric is not known, or its protocols are unlike.
 
     Example:
-        >>> import tempfile, vaekit
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     options = {"epochs": 1, "hidden": (4,), "latent_dim": 2, "nll_samples": 0, "progress": False}
-        ...     runs = [vaekit.train("vae", "digits", out=f"{folder}/{s}", seed=s, **options) for s in range(2)]
-        ...     table = compare(runs, metrics=["elbo"])
-        >>> len(table.rows), table.rows[0].seeds, table.columns[0].cells[0].sample.n
-        (1, (0, 1), 2)
+        >>> compare(["runs/a", "runs/a/"])
+        Traceback (most recent call last):
+            ...
+        vaekit.errors.RequestError: no run at runs/a; expected a run directory, as `vaekit train` makes it.
     """
     given = [runs] if isinstance(runs, str | os.PathLike | Run) else list(runs)
     if not given:
@@ -106,11 +103,12 @@ def _chosen(entries: Sequence[Entry], metrics: Sequence[str] | None) -> list[tup
     chosen: list[tuple[str, str]] = []
     for asked in metrics:
         found = [m.metric for m in measured if asked in (m.name, f"{m.family}.{m.name}")]
+        found = found or [m.metric for m in measured if asked == (m.family or "likelihood") and is_headline(m)]
         if not found:
-            known = list(dict.fromkeys(m.name for m in measured))
+            known = dict.fromkeys(m.name for m in measured if is_headline(m))
+            hint = nearest(asked, {name for m in measured for name in m.metric})
             raise RequestError(
-                f"unknown metric {asked!r}; these runs have {', '.join(known)}: pass some of them."
-                f"{nearest(asked, known)}"
+                f"unknown metric {asked!r}; these runs have {', '.join(known)}: pass some of them.{hint}"
             )
         chosen += found
     return list(dict.fromkeys(chosen))
@@ -134,27 +132,32 @@ def _refuse_unlike(entries: Sequence[Entry], chosen: Sequence[tuple[str, str]], 
             ]
             raise RequestError(
                 f"{metric[1]} was measured by unlike protocols; expected one, for it is asked for by name. "
-                f"{'. '.join(said)}. {_remedy(protocols, apart, split)}, or leave metrics out, and each protocol has a "
-                "column of its own"
+                f"{'. '.join(said)}. {_remedy(metric[0], protocols, apart, split)}, or leave metrics out, and each "
+                "protocol has a column of its own"
             )
 
 
 def _remedy(
-    protocols: Mapping[tuple[str, ...], list[Entry]], apart: Mapping[tuple[str, ...], tuple[str, ...]], split: str
+    family: str,
+    protocols: Mapping[tuple[str, ...], list[Entry]],
+    apart: Mapping[tuple[str, ...], tuple[str, ...]],
+    split: str,
 ) -> str:
     """What would make protocols alike."""
     clauses = {clause for part in apart.values() for clause in part}
     owners = [entry for who in protocols.values() for entry in who]
-    data = [entry.config["data"] for entry in owners]
-    if any(len({d.get(of) for d in data}) > 1 for of in ("fingerprint", "transform")) or DENSITY in clauses:
+    seen = {entry.config["data"].get("transform") or "" for entry in owners}
+    views = seen if len(seen) > 1 else set()
+    if any(clause.startswith("data ") or clause == DENSITY or any(v in clause for v in views) for clause in clauses):
         return "These are other data, and no evaluation makes them alike: compare runs of the same data"
     draws = {protocol: who[0].numbers.get("nll_samples", 0) for protocol, who in protocols.items()}
     if all(clause.startswith("NLL by ") for clause in clauses) and len(set(draws.values())) > 1:
         most = max(draws.values())
         behind = [entry for protocol, who in protocols.items() if draws[protocol] < most for entry in who]
-        words = [_evaluate(entry.directory, split, f" --nll-samples {most}") for entry in behind]
+        words = [_evaluate(entry.directory, split, f" --metrics likelihood --nll-samples {most}") for entry in behind]
     else:
-        words = [_evaluate(entry.directory, split) for entry in owners]
+        measured = (family or "likelihood").partition(".")[0].replace("_", "-")
+        words = [_evaluate(entry.directory, split, f" --metrics {measured}") for entry in owners]
     return f"Measure them with the same options, {', '.join(words)}"
 
 

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 from scipy.special import stdtr
@@ -35,17 +36,17 @@ class Sample:
         """Number of seeds."""
         return len(self.values)
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """Mean over seeds."""
         return statistics.mean(self.values)
 
-    @property
+    @cached_property
     def deviation(self) -> float | None:
         """Standard deviation over seeds, with n - 1 in the denominator; None for a single run."""
         return statistics.stdev(self.values) if self.n > 1 else None
 
-    @property
+    @cached_property
     def error(self) -> float | None:
         """The mean of the runs' standard errors, which that of their mean does not exceed; None if one is missing.
 

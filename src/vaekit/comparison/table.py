@@ -129,6 +129,15 @@ class Comparison:
         rows: The trainings.
         columns: The metrics.
         notes: What else a reader should know.
+
+    Example:
+        >>> from vaekit.comparison.noise import Sample
+        >>> row = Row("vae-*", "vae", (Path("vae-0"), Path("vae-1")), (0, 1))
+        >>> nll = Column("", "nll", ("digits", "k = 100"), (Cell(Sample((24.0, 26.0), (0.2, 0.2))),), "lower", "nll")
+        >>> print(Comparison("test", (row,), (nll,)).csv())
+        run,model,runs,seeds,nll,nll_spread,nll_spread_is,nll_n,nll_verdict,nll_p,nll_protocol
+        vae-*,vae,vae-0; vae-1,"0, 1",25.0,1.4142135623730951,standard deviation over seeds,2,,,digits; k = 100
+        <BLANKLINE>
     """
 
     split: str
