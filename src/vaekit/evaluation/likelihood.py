@@ -1,24 +1,57 @@
 r"""The likelihood of held-out data: the bound, its two terms, and the importance-weighted estimate."""
 
-__all__ = ["has_density", "likelihood_metrics"]
+__all__ = [
+    "bits_per_dim",
+    "check_density",
+    "effective_sample_size",
+    "has_density",
+    "likelihood_metrics",
+    "mean_and_error",
+]
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributions import Distribution
 
-from vaekit.data.transforms import Transform, view
-from vaekit.models.base import LatentVariableModel, seed_of, seeded
+from vaekit.data.rows import Rows
+from vaekit.data.transforms import Dequantise, Transform, view
+from vaekit.errors import RequestError
+from vaekit.evaluation.posterior import evaluating
+from vaekit.models.base import LatentVariableModel, bounds_from_weights, seed_of, seeded
 from vaekit.training.acceleration import compiling_pays
+
+FEW_DRAWS = 10  # a mean of ten draws; with fewer, neither it nor its effective sample size can be relied on
+TOLERATED = 0.05
 
 
 def has_density(model: LatentVariableModel, x: Tensor) -> bool:
     r"""Whether the model's posterior has a density, so that there are a bound and importance weights."""
     encode = getattr(model, "encode", None)
     return encode is None or getattr(encode(x), "has_density", True)
+
+
+def check_density(whose: str, distribution: Distribution) -> None:
+    r"""Refuse a distribution that has no density, or that says it only looks like one.
+
+    Raises:
+        RequestError: If `distribution.has_density` is there and false.
+    """
+    if not getattr(distribution, "has_density", True):
+        raise RequestError(
+            f"{whose}, {type(distribution).__name__}, is not a density, so there is no likelihood to estimate: "
+            "report the distortion alone (nll_samples 0), or use a distribution with a density"
+        )
+
+
+@torch.no_grad()
+def _check_likelihood(model: LatentVariableModel, x: Tensor) -> None:
+    encode, decode = getattr(model, "encode", None), getattr(model, "decode", None)
+    if encode is not None and decode is not None:  # otherwise the model weighs its draws in its own way
+        with seeded(0):
+            check_density("the likelihood", decode(encode(x).sample()))
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:
@@ -33,10 +66,61 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
     return values.mean().item(), error
 
 
+def effective_sample_size(log_weights: Tensor) -> Tensor:
+    r"""Return how many of k importance weights carry the estimate, shape `(n,)`, from 1 to k.
+
+    .. math::
+        \mathrm{ESS} = \frac{\left( \sum_{i=1}^k w_i \right)^2}{\sum_{i=1}^k w_i^2}
+
+    References:
+        Sequential imputations and Bayesian missing data problems (Kong, Liu and Wong, 1994).
+
+    Arguments:
+        log_weights: Shape `(k, n)`.
+
+    Example:
+        >>> effective_sample_size(torch.tensor([[0.0, 0.0], [0.0, -9.0], [0.0, -9.0]])).round(decimals=2)
+        tensor([3., 1.])
+    """
+    return 1 / log_weights.softmax(0).square().sum(0)
+
+
+def bits_per_dim(nll: float, error: float, transform: Transform, shape: Sequence[int]) -> dict[str, float]:
+    r"""Return `bits_per_dim` and `bits_per_dim_se`, where a density of the data bounds the length of a code for them.
+
+    A density of y = (x + u) / levels, with u uniform on [0, 1), gives a probability of the levels x by the change of
+    variables, and for x with D entries
+
+    .. math::
+        -\frac{\log_2 P(x)}{D} \le \frac{-\mathbb E_u \log p(y)}{D \log 2} + \log_2 \text{levels}.
+
+    So it is with `Dequantise` alone. Levels that are only scaled (`Scale`) are points, on which a density may be as
+    high as it likes; real numbers have no code of finite length; and the bits of `Binarise` are other data. For all
+    these the result is empty.
+
+    References:
+        A note on the evaluation of generative models (Theis, van den Oord and Bethge, 2016), section 3.1.
+
+    Arguments:
+        nll: In nats an example.
+        error: Its standard error.
+        transform: From data as stored to what the likelihood describes.
+        shape: Shape of one example.
+
+    Example:
+        >>> bits_per_dim(0.0, math.log(2), Dequantise(256), (2, 2))  # the uniform density: 8 bits of a byte
+        {'bits_per_dim': 8.0, 'bits_per_dim_se': 0.25}
+    """
+    if not isinstance(transform, Dequantise):
+        return {}
+    nats = math.prod(shape) * math.log(2)
+    return {"bits_per_dim": nll / nats + math.log2(transform.levels), "bits_per_dim_se": error / nats}
+
+
 @torch.no_grad()
 def likelihood_metrics(
     model: LatentVariableModel,
-    x: NDArray[Any],
+    x: Rows,
     transform: Transform,
     *,
     samples: Sequence[int] = (1000,),
@@ -44,7 +128,7 @@ def likelihood_metrics(
     device: torch.device | str = "cpu",
     compile: bool | str = "auto",
     advance: Callable[[int], object] | None = None,
-) -> dict[str, float | int]:
+) -> dict[str, float | int | str]:
     r"""Return the bound, rate, distortion and negative log-likelihood of data, in nats, with standard errors.
 
     The draws of a block of 1000 examples depend on the seed and the block's number alone.
@@ -61,43 +145,76 @@ def likelihood_metrics(
 
     Returns:
         `elbo`, `rate`, `distortion`, each with its `_se`, the standard error over examples; `nll` with `nll_se` and
-        `nll_samples`; `bound_K` and `bound_K_se` for each K in `samples`, when there are several. A model whose
-        posterior has no density has a `distortion` alone.
+        `nll_samples`; `bound_K` and `bound_K_se` for each K in `samples`, when there are several; `bits_per_dim` with
+        `bits_per_dim_se` where the transform dequantises (see `bits_per_dim`). A model whose posterior has no density
+        has a `distortion` alone.
+
+        From two importance samples up, `ess` with `ess_se` is the effective sample size of the weights behind `nll`;
+        `ess_low` is the share of examples for which it is under 10, or under half the samples if that is less. If
+        that is more than 5 %, `nll_warning` says in words that the bound is loose. With weights of relative variance
+        v, the bound of k is about v / 2k = 1 / (2 ESS) - 1 / 2k nats below the likelihood, 0.05 nats at an ESS of 10,
+        and by more where the tail of the weights has not been seen: on a model trained on MNIST, where 35 % of the
+        examples were under 10 at k = 5000, the bound was 0.45 nats below what annealing found.
+
+    Raises:
+        RequestError: If `samples` are asked for and the model's likelihood says that it is no density.
     """
     terms: dict[str, list[Tensor]] = {"rate": [], "distortion": []}
     bounds: list[Tensor] = []
+    effective: list[Tensor] = []
+    most = max(samples, default=0)
+    if samples and min(samples) < 1:
+        raise RequestError(f"samples are {tuple(samples)}; expected at least 1 importance sample: pass 1000, say")
     if compile == "auto":
-        work = sum(p.numel() for p in model.parameters()) * len(x) * max(samples, default=0)
+        work = sum(p.numel() for p in model.parameters()) * len(x) * most
         compile = compiling_pays(work / 2, torch.device(device))  # about half of the parameters decode
     infer = torch.compile(model.infer, dynamic=False) if compile and samples else None
-    was_training = model.training
-    model.eval()
     dense = True
-    for number, block in enumerate(view(x, transform, seed, device)):
-        with seeded(seed_of(seed, number)):
-            dense = has_density(model, block[:1])
-            distortion, rate = model.infer(block, analytic=True)
-            terms["distortion"].append(distortion.mean(0))
-            terms["rate"].append(rate.mean(0))
-            # Small parts, so that progress shows while a block of long estimates is under way.
-            for part in block.split(100) if dense and samples else ():
-                bounds.append(model.importance_bounds(part, samples, compiled=infer))
-                if advance is not None:
-                    advance(len(part))
-    model.train(was_training)
+    with evaluating(model):
+        for number, block in enumerate(view(x, transform, seed, device)):
+            with seeded(seed_of(seed, number)):
+                dense = has_density(model, block[:1])
+                if samples and number == 0:
+                    _check_likelihood(model, block[:1])
+                distortion, rate = model.infer(block, analytic=True)
+                terms["distortion"].append(distortion.mean(0))
+                terms["rate"].append(rate.mean(0))
+                # Small parts, so that progress shows while a block of long estimates is under way.
+                for part in block.split(100) if dense and samples else ():
+                    for weights in model.importance_weights(part, most, compiled=infer):
+                        bounds.append(bounds_from_weights(weights, samples))
+                        effective.append(effective_sample_size(weights))
+                    if advance is not None:
+                        advance(len(part))
     rate, distortion = torch.cat(terms["rate"]), torch.cat(terms["distortion"])
     named = (
         {"elbo": -(rate + distortion), "rate": rate, "distortion": distortion} if dense else {"distortion": distortion}
     )
-    result: dict[str, float | int] = {}
+    result: dict[str, float | int | str] = {}
     for name, values in named.items():
         result[name], result[f"{name}_se"] = mean_and_error(values)
     if bounds:
         table = torch.cat(bounds, dim=1)
-        most = int(torch.tensor(samples).argmax())
-        nll, result["nll_se"] = mean_and_error(table[most])
-        result |= {"nll": -nll, "nll_samples": samples[most]}
+        nll, error = mean_and_error(-table[samples.index(most)])
+        result |= {"nll": nll, "nll_se": error, "nll_samples": most}
+        result |= bits_per_dim(nll, error, transform, x.shape[1:])
         if len(samples) > 1:
             for k, row in zip(samples, table, strict=True):
                 result[f"bound_{k}"], result[f"bound_{k}_se"] = mean_and_error(row)
+        if most > 1:
+            result |= _effective(torch.cat(effective), most)
+    return result
+
+
+def _effective(sizes: Tensor, k: int) -> dict[str, float | str]:
+    """Sum up the effective sample sizes of k draws, and warn where they are small."""
+    few = min(FEW_DRAWS, k / 2)
+    low = (sizes < few).double().mean().item()
+    mean, error = mean_and_error(sizes)
+    result: dict[str, float | str] = {"ess": mean, "ess_se": error, "ess_low": low}
+    if low > TOLERATED:
+        result["nll_warning"] = (
+            f"for {low:.0%} of the examples, fewer than {few:g} of {k:,} importance samples carry the estimate: the "
+            "bound is loose, and the true NLL likely lower by tenths of a nat or more; anneal, or take more samples"
+        )
     return result

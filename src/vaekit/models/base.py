@@ -1,6 +1,6 @@
 r"""The contract between models, the trainer and the evaluation."""
 
-__all__ = ["LatentVariableModel", "seed_of", "seeded"]
+__all__ = ["LatentVariableModel", "bounds_from_weights", "seed_of", "seeded"]
 
 import contextlib
 import math
@@ -45,6 +45,29 @@ def seed_of(seed: int, block: int) -> int:
         (1, 1000003)
     """
     return (seed * 1_000_003 + block) % 2**63
+
+
+def bounds_from_weights(weights: Tensor, samples: Sequence[int]) -> Tensor:
+    r"""Return the bounds of several numbers of draws, shape `(len(samples), n)`, from log weights, shape `(most, n)`.
+
+    A bound of k draws is the mean over the disjoint groups of k.
+
+    Example:
+        >>> bounds_from_weights(torch.tensor([[1.0], [3.0], [1.0], [3.0]]).log(), (1, 2)).exp()
+        tensor([[1.7321],
+                [2.0000]])
+    """
+    bounds = []
+    for k in samples:
+        groups = weights[: len(weights) // k * k].unflatten(0, (-1, k))
+        bounds.append((groups.logsumexp(1) - math.log(k)).mean(0))
+    return torch.stack(bounds)
+
+
+def _at_least_one_draw(samples: Sequence[int]) -> int:
+    if min(samples, default=0) < 1:
+        raise RequestError(f"samples are {tuple(samples)}; expected at least 1 importance sample: pass 1000, say")
+    return max(samples)
 
 
 class LatentVariableModel(nn.Module, ABC):
@@ -155,28 +178,49 @@ class LatentVariableModel(nn.Module, ABC):
             NotImplementedError: If the posterior has no density.
             RequestError: If a number of draws is less than 1.
         """
-        if min(samples, default=0) < 1:
-            raise RequestError(f"samples are {tuple(samples)}; expected at least 1 importance sample: pass 1000, say")
-        most = max(samples)
-        draws = min(most, max(1, rows // 4))
+        most = _at_least_one_draw(samples)
+        weights = self.importance_weights(x, most, context, rows=rows, compiled=compiled)
+        return torch.cat([bounds_from_weights(part, samples) for part in weights], dim=1)
+
+    @torch.no_grad()
+    def importance_weights(
+        self,
+        x: Tensor,
+        samples: int,
+        context: Tensor | None = None,
+        *,
+        rows: int = ROWS,
+        compiled: Callable[..., Inference] | None = None,
+    ) -> Iterator[Tensor]:
+        r"""Yield log importance weights of a few examples at a time, in order, in nats, shape `(samples, few)`.
+
+        .. math::
+            \log w_i = \log p(x, z_i) - \log q(z_i \mid x), \qquad z_i \sim q(z \mid x)
+
+        Arguments:
+            x: Data, shape `(n, *data_shape)`.
+            samples: Draws of z for each example.
+            context: Context, shape `(n, ...)`.
+            rows: How many (example, draw) pairs are decoded at once.
+            compiled: `infer`, compiled, for the parts of full size.
+
+        Raises:
+            NotImplementedError: If the posterior has no density.
+            RequestError: If `samples` is less than 1.
+        """
+        _at_least_one_draw((samples,))
+        draws = min(samples, max(1, rows // 4))
         examples = max(1, rows // draws)
-        results = []
         for start in range(0, len(x), examples):
             part = slice(start, start + examples)
             given = None if context is None else context[part]
             pieces = []
-            for done in range(0, most, draws):
-                full = len(x[part]) == examples and most - done >= draws
+            for done in range(0, samples, draws):
+                full = len(x[part]) == examples and samples - done >= draws
                 infer = compiled if compiled is not None and full else self.infer
-                distortion, rate = infer(x[part], given, min(draws, most - done))
+                distortion, rate = infer(x[part], given, min(draws, samples - done))
                 pieces.append(-(distortion + rate))
-            weights = torch.cat(pieces)
-            bounds = []
-            for k in samples:
-                groups = weights[: most // k * k].unflatten(0, (-1, k))
-                bounds.append((groups.logsumexp(1) - math.log(k)).mean(0))
-            results.append(torch.stack(bounds))
-        return torch.cat(results, dim=1)
+            yield torch.cat(pieces)
 
     @torch.no_grad()
     def sample(
