@@ -131,10 +131,17 @@ def _grey(x: Tensor) -> Tensor:
     return (x * weights.view(3, 1, 1)).sum(1, keepdim=True)
 
 
+def _filled(network: Callable[[], nn.Module], weights: dict[str, Tensor]) -> nn.Module:
+    """Return a network with these weights, without first drawing others at random."""
+    with torch.device("meta"):
+        body = network()
+    body.load_state_dict(weights, assign=True)
+    return body
+
+
 class _Digits(FeatureNet):
     def __init__(self) -> None:
-        body = DigitClassifier()
-        body.load_state_dict(shipped_weights("digits"))
+        body = _filled(DigitClassifier, shipped_weights("digits"))
         super().__init__("mnist", 128, body, WEIGHTS["digits"])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -151,8 +158,7 @@ class _SqueezeNet(FeatureNet):
     mean: Tensor
 
     def __init__(self) -> None:
-        body = SqueezeNet()
-        body.load_state_dict(shipped_weights("squeezenet1_1"))
+        body = _filled(SqueezeNet, shipped_weights("squeezenet1_1"))
         super().__init__("squeezenet", 512, body, WEIGHTS["squeezenet1_1"])
         self.register_buffer("mean", torch.tensor([104.006, 116.669, 122.679]).view(3, 1, 1), persistent=False)
 
@@ -173,8 +179,8 @@ class _Inception(FeatureNet):
     def __init__(self, path: str) -> None:
         found = file_hash(path)
         weights = read_weights(path)
-        body = FIDInception()
-        expected = body.state_dict()
+        with torch.device("meta"):
+            expected = FIDInception().state_dict()
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith("AuxLogits.")}
         # How many batches a normalisation saw means nothing here, and not all files say.
         missing = [name for name in expected if name not in weights and not name.endswith("num_batches_tracked")]
@@ -187,8 +193,8 @@ class _Inception(FeatureNet):
                 + (f" ({wrong[0]} of shape {tuple(weights[wrong[0]].shape)})" if wrong else "")
                 + "; expected those of pt_inception-2015-12-05, with 1008 classes: look for the file that FID tools use"
             )
-        body.load_state_dict(weights, strict=False)
-        super().__init__("inception", 2048, body, found)
+        weights = {name: weights[name].float() if name in weights else torch.zeros(()) for name in expected}
+        super().__init__("inception", 2048, _filled(FIDInception, weights), found)
 
     def prepare(self, x: Tensor) -> Tensor:
         # Without a low-pass filter, as in the tools that published numbers come from.

@@ -55,7 +55,9 @@ def covariance_factor(covariance: Tensor) -> Tensor:
         raise RequestError(
             f"the covariance has the eigenvalue {values[0].item():.3g}; expected none below 0: give x.T.cov(), say"
         )
-    factor: Tensor = vectors * values.clamp(min=0).sqrt()
+    # What rounding makes of an eigenvalue of 0 has a root that is far from 0.
+    noise = len(values) * torch.finfo(values.dtype).eps * values.abs().max()
+    factor: Tensor = vectors * torch.where(values > noise, values, 0).sqrt()
     return factor
 
 

@@ -2,7 +2,6 @@ r"""How good the images are that a model draws: distances to real ones in a feat
 
 __all__ = ["generation_metrics"]
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vaekit.data.rows import Rows, Subset
 from vaekit.data.transforms import Binarise, Dequantise, Scale, Transform, view
 from vaekit.errors import RequestError
 from vaekit.evaluation.features import FeatureNet, feature_net, features_of, suggest_features
@@ -47,10 +47,10 @@ def _expected(transform: Transform) -> Transform:
 @torch.no_grad()
 def generation_metrics(
     model: LatentVariableModel | Tensor | NDArray[Any],
-    real: NDArray[Any],
+    real: Rows,
     transform: Transform,
     *,
-    others: NDArray[Any] | None = None,
+    others: Rows | None = None,
     features: str | FeatureNet | None = None,
     n: int = 10_000,
     k: int = 5,
@@ -127,11 +127,13 @@ def generation_metrics(
     mean = not (bits or net.name == "values") if mean is None else mean
     seen = _expected(transform) if mean else transform
     if isinstance(model, LatentVariableModel):
-        source = _sample(model, count, shape, mean, seed)
+        limits = None if net.name == "values" else (0.0, 1.0)
+        source = _sample(model, count, shape, mean, limits, seed)
     else:
-        source = iter(torch.as_tensor(model)[:count].split(BLOCK))
-    low, high = (-math.inf, math.inf) if net.name == "values" else (0.0, 1.0)
-    generated = features_of(net, (x.to(device).float().clamp(low, high) for x in source), advance=advance)
+        # At random, like the real ones: they may come in an order. Not clamped: bytes given by mistake shall not pass.
+        rows = torch.from_numpy(np.random.RandomState(seed % 2**32).permutation(len(model))[:count])
+        source = (torch.as_tensor(model)[part].float() for part in rows.split(BLOCK))
+    generated = features_of(net, (x.to(device) for x in source), advance=advance)
     reference = features_of(net, view(kept, seen, seed, device), advance=advance)
     beside = features_of(net, view(other, seen, seed + 1, device), advance=advance)
 
@@ -140,7 +142,7 @@ def generation_metrics(
         result[name.removesuffix("_se") + "_real" + ("_se" if name.endswith("_se") else "")] = value
     kind = "given examples" if drawn is not None else "means of p(x|z)" if mean else "draws of x from p(x|z)"
     protocol = [
-        f"{count:,} {kind}" + ("" if net.name == "values" else " clamped to [0, 1]"),
+        f"{count:,} {kind}" + (" clamped to [0, 1]" if drawn is None and net.name != "values" else ""),
         f"against {count:,} of {len(real):,} {names[0]} examples, {seen.describe()}",
         f"real: {count:,} of {len(real if others is None else others):,} {names[others is not None]} examples"
         + (" apart from these" if others is None else "")
@@ -171,20 +173,29 @@ def _scores(sample: Tensor, reference: Tensor, k: int, seed: int) -> dict[str, f
     return result | manifold_metrics(sample, reference, k=k, seed=seed)
 
 
-def _choose(real: NDArray[Any], others: NDArray[Any] | None, n: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def _choose(real: Rows, others: Rows | None, n: int, seed: int) -> tuple[Rows, Rows]:
     """Draw two disjoint sets of one size, at most n: splits can be ordered by class, so their heads will not do."""
     if n < 1:
         raise RequestError(f"n is {n}; expected at least 1 example: pass 10000, say")
     order = np.random.RandomState(seed % 2**32).permutation(len(real))
     if others is None:
         count = min(n, len(real) // 2)
-        return real[order[:count]], real[order[count : 2 * count]]
-    count = min(n, len(real), len(others))
-    rest = np.random.RandomState((seed + 1) % 2**32).permutation(len(others))
-    return real[order[:count]], others[rest[:count]]
+        rest, others = order[count : 2 * count], real
+    else:
+        count = min(n, len(real), len(others))
+        rest = np.random.RandomState((seed + 1) % 2**32).permutation(len(others))[:count]
+    # In the order of the file: it is read front to back.
+    return Subset(real, np.sort(order[:count])), Subset(others, np.sort(rest))
 
 
-def _sample(model: LatentVariableModel, count: int, shape: tuple[int, ...], mean: bool, seed: int) -> Iterator[Tensor]:
+def _sample(
+    model: LatentVariableModel,
+    count: int,
+    shape: tuple[int, ...],
+    mean: bool,
+    limits: tuple[float, float] | None,
+    seed: int,
+) -> Iterator[Tensor]:
     """Draw from a model in blocks, each with a seed of its own, in evaluation mode."""
     was_training = model.training
     model.eval()
@@ -196,6 +207,6 @@ def _sample(model: LatentVariableModel, count: int, shape: tuple[int, ...], mean
                     f"the model draws examples of shape {tuple(x.shape[1:])}; expected {tuple(shape)}, that of the "
                     "real data: evaluate it on data like those it was trained on"
                 )
-            yield x
+            yield x.float() if limits is None else x.float().clamp(*limits)
     finally:
         model.train(was_training)
