@@ -181,7 +181,7 @@ def test_arrays_have_no_command_and_are_asked_for(tmp_path, tiny):
     assert run.config["command"] == ""
     with pytest.raises(RequestError, match=r"trained on arrays in memory.*pass the data"):
         vaekit.evaluate(tmp_path / "run")
-    numbers = vaekit.evaluate(tmp_path / "run", x, nll_samples=0, progress=False)
+    numbers = vaekit.evaluate(tmp_path / "run", x, nll_samples=0, metrics="likelihood", progress=False)
     assert numbers["images"] == len(from_arrays(x).test)
 
 
@@ -401,12 +401,14 @@ def test_encode_says_which_shape_it_wants(finished_run):
 
 def test_evaluate_adds_to_the_metrics_and_leaves_the_rest(run_copy):
     before = Run(run_copy).metrics
-    numbers = vaekit.evaluate(run_copy, split="validation", nll_samples=5, limit=20, progress=False)
+    numbers = vaekit.evaluate(
+        run_copy, split="validation", nll_samples=5, limit=20, metrics="likelihood", progress=False
+    )
     after = Run(run_copy).metrics
     assert numbers["images"] == 20
     assert after["validation_first_20"] == {**numbers, "unit_rates": after["validation_first_20"]["unit_rates"]}
     assert {k: after[k] for k in before} == before
-    elsewhere = vaekit.evaluate(run_copy, "digits", nll_samples=0, progress=False)
+    elsewhere = vaekit.evaluate(run_copy, "digits", nll_samples=0, metrics="likelihood", progress=False)
     assert elsewhere["elbo"] == before["test"]["elbo"]
     assert Run(run_copy).metrics == after
 
@@ -424,7 +426,7 @@ def test_evaluate_adds_to_the_metrics_and_leaves_the_rest(run_copy):
 def test_a_wrong_evaluation_writes_nothing(run_copy, listing, given, message):
     before = listing(run_copy)
     with pytest.raises(RequestError, match=message):
-        vaekit.evaluate(run_copy, **{"progress": False, "nll_samples": 0, **given})
+        vaekit.evaluate(run_copy, **{"progress": False, "nll_samples": 0, "metrics": "likelihood", **given})
     assert listing(run_copy) == before
 
 

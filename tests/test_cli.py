@@ -195,7 +195,18 @@ def test_commands_on_a_run(run_copy, tmp_path, capsys):
 
 def test_evaluate_prints_and_writes(run_copy, tmp_path, capsys, no_report):
     out = tmp_path / "numbers.json"
-    words = ["evaluate", str(run_copy), "--split", "validation", "--nll-samples", "3", "--limit", "30"]
+    words = [
+        "evaluate",
+        str(run_copy),
+        "--split",
+        "validation",
+        "--nll-samples",
+        "3",
+        "--limit",
+        "30",
+        "--metrics",
+        "likelihood",
+    ]
     assert main([*words, "--out", str(out)]) == 0
     assert "validation: 30 examples" in capsys.readouterr().out
     assert '"nll_samples": 3' in out.read_text()
@@ -405,6 +416,10 @@ BAD_COMMANDS = {
     "evaluate run --out notes": "expected a file",
     "evaluate run --nll-samples -1": "nll_samples is -1",
     "evaluate run --limit 0": "limit is 0",
+    "evaluate run --metrics likelihod": "Did you mean 'likelihood'",
+    "evaluate run --metrics disentanglement": "no known factors",
+    "evaluate run --metrics generation --limit 20": "expected at least",
+    "evaluate run --metrics generation --features incepton": "features are 'incepton'",
     "evaluate run --seed -1": "seed is -1",
 }
 

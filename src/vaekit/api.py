@@ -194,22 +194,33 @@ def evaluate(
     *,
     data_options: dict[str, Any] | None = None,
     split: Split = "test",
+    metrics: str = "all",
     nll_samples: int = 1000,
+    annealed: int = 100,
+    generated: int = 10_000,
+    features: str = "auto",
     limit: int | None = None,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
-    r"""Measure a trained run: bound, rate, distortion, NLL in nats with their errors, active units.
+    r"""Measure a trained run: likelihood, posterior, reconstruction, generation, disentanglement, with their errors.
 
-    The numbers are added to the run's `metrics.json`, and its report is written anew.
+    The numbers are added to the run's `metrics.json`, and its report is written anew. Each family of metrics says
+    its protocol; numbers of unlike protocols are not comparable.
 
     Arguments:
         run: The run directory.
         data: Other data than those it was trained on; the numbers are then not kept in the run.
         data_options: Options of the data's loader, such as {"size": 64} for a folder of images; in a shell, in quotes.
         split: Which split of the data.
+        metrics: Families between commas, of likelihood, annealed, aggregate, code-use, amortisation, reconstruction,
+            generation, disentanglement; all takes those that apply.
         nll_samples: Importance samples for the NLL, k; 0 leaves it out.
+        annealed: Examples whose NLL is also estimated by annealed importance sampling, the first ones.
+        generated: Samples to hold against as many real examples.
+        features: Network in whose features samples are compared: auto for the one that suits the data, mnist,
+            squeezenet, or inception:PATH with weights that you have.
         limit: Use at most so many of the first examples.
         seed: Of every random draw.
         out: Write the numbers to this JSON file too.
@@ -222,12 +233,13 @@ def evaluate(
         RequestError: If there is no finished run, or the data do not fit it.
     """
     _check_settings({**SETTINGS, "seed": seed, "nll_samples": nll_samples})
-    if limit is not None and limit < 1:
-        raise RequestError(f"limit is {limit}; expected at least 1 example: pass --limit 1000, say")
+    for name, value in (("annealed", annealed), ("generated", generated), ("limit", limit)):
+        if value is not None and value < 1:
+            raise RequestError(f"{name} is {value}; expected at least 1 example: pass --{name} 1000, say")
     if out is not None and (Path(out).is_dir() or not Path(out).parent.is_dir()):
         raise RequestError(f"--out is {str(out)!r}; expected a file in a folder that exists: pass another name")
 
-    from vaekit.evaluation import evaluate_model
+    from vaekit.evaluation import diagnose, evaluate_model
     from vaekit.request import curve
     from vaekit.runs import Run, RunState
     from vaekit.storage import write_json
@@ -243,17 +255,24 @@ def evaluate(
         run.model,
         dataset,
         plan.transform,
+        metrics=metrics.split(","),
         split=split,
         samples=curve(nll_samples),
+        annealed=annealed,
+        generated=generated,
+        features=features,
         limit=limit,
         seed=seed,
         device=device,
         progress=progress,
     )
     if data is None:
-        metrics = run.metrics if run.state is RunState.COMPLETE else {}
+        known = run.metrics if run.state is RunState.COMPLETE else {}
         key = split if limit is None else f"{split}_first_{limit}"
-        _finish(run, {**metrics, key: evaluation.metrics}, evaluation if key == "test" else None)
+        # Families that were measured before stay: each has its own protocol.
+        found = {**known.get(key, {}), **evaluation.metrics}
+        found["warnings"] = diagnose(found)
+        _finish(run, {**known, key: found}, evaluation if key == "test" else None)
     if out is not None:
         write_json(Path(out), evaluation.metrics)
     return evaluation.metrics

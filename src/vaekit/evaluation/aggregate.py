@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
+from vaekit.data.rows import Rows
 from vaekit.data.transforms import Transform, view
 from vaekit.errors import RequestError
 from vaekit.evaluation.likelihood import mean_and_error
@@ -151,7 +151,7 @@ def _over_components(marginal: Distribution, z: Tensor) -> Tensor:
 @torch.no_grad()
 def aggregate_metrics(
     model: VAE,
-    x: NDArray[Any],
+    x: Rows,
     transform: Transform,
     *,
     components: int = 10_000,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
+from vaekit.data.rows import Rows
 from vaekit.data.transforms import Transform, view
 from vaekit.distributions import kl_divergence
 from vaekit.errors import RequestError
@@ -98,7 +98,7 @@ def _bound(model: VAE, x: Tensor, q: Independent[Normal], noise: Tensor) -> Tens
 @torch.no_grad()
 def amortisation_metrics(
     model: VAE,
-    x: NDArray[Any],
+    x: Rows,
     transform: Transform,
     *,
     images: int = 100,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
+from vaekit.data.rows import Rows
 from vaekit.data.transforms import Transform, view
 from vaekit.errors import RequestError
 from vaekit.evaluation.likelihood import mean_and_error
@@ -24,7 +24,7 @@ _FEW_DRAWS = 10  # effective importance samples, under which an estimate hangs o
 @torch.no_grad()
 def code_use_metrics(
     model: VAE,
-    x: NDArray[Any],
+    x: Rows,
     transform: Transform,
     *,
     images: int = 1000,

@@ -14,7 +14,8 @@ from rich.progress import Progress
 from vaekit.data import Dataset
 from vaekit.data.transforms import Transform
 from vaekit.errors import RequestError, nearest
-from vaekit.evaluation.likelihood import likelihood_metrics
+from vaekit.evaluation.collapse import diagnose
+from vaekit.evaluation.families import FAMILIES, Subject, chosen
 from vaekit.evaluation.posterior import Codes, codes, posterior_metrics
 from vaekit.models import VAE
 from vaekit.training.acceleration import keep_freed_memory
@@ -33,29 +34,44 @@ def evaluate_model(
     data: Dataset,
     transform: Transform,
     *,
+    metrics: Sequence[str] = ("likelihood",),
     split: str = "test",
     samples: Sequence[int] = (1000,),
+    annealed: int = 100,
+    generated: int = 10_000,
+    features: str = "auto",
     limit: int | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
     progress: bool = False,
 ) -> Evaluation:
-    r"""Measure a model on a split: bound, rate, distortion, NLL, active units, with the protocol in words.
+    r"""Measure a model on a split, with the protocol of each family of metrics in words.
+
+    The likelihood's numbers and the active units stand at the top; every other family is a dictionary of its own
+    under its name. With "all", a family that does not apply to the model or its data is left out, and
+    `left_out` says why; one that is asked for by name has to apply.
 
     Arguments:
         model: The model.
         data: The data set.
         transform: From data as stored to what the likelihood describes.
+        metrics: Families, of "likelihood", "annealed", "aggregate", "code-use", "amortisation", "reconstruction",
+            "generation", "disentanglement"; or "all".
         split: "train", "validation" or "test".
         samples: Numbers of importance samples.
-        limit: Use at most so many of the first examples; None for all.
+        annealed: Examples of the annealed importance sampling, the first ones.
+        generated: Samples to hold against as many examples.
+        features: The feature net of generation and perceptual distance: "auto" for the one that suits, "mnist",
+            "squeezenet", "inception:PATH".
+        limit: Use at most so many of the first examples.
         seed: Of every draw.
         device: Where to compute.
         progress: Show a progress bar.
 
     Raises:
-        RequestError: If there is no such split, or it is empty.
+        RequestError: If there is no such split or family, the split is empty, or a family does not apply.
     """
+    families = chosen(metrics)
     if split not in data.splits:
         raise RequestError(
             f"split is {split!r}; expected one of {', '.join(data.splits)}.{nearest(split, data.splits)}"
@@ -63,33 +79,47 @@ def evaluate_model(
     x = data.splits[split].x[:limit]
     if not len(x):
         raise RequestError(f"the {split} split of {data.name} is empty: pass --split with another one")
-    if torch.device(device).type == "cpu":
+    device = torch.device(device)
+    if device.type == "cpu":
         keep_freed_memory()
+    subject = Subject(model, data, x, transform, split, samples, annealed, generated, features, seed, device)
     begun = time.monotonic()
+    result: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
     console = Console(stderr=True)
     # Off a terminal the bar would leave an empty line.
     with Progress(console=console, disable=not (progress and console.is_terminal), transient=True) as bar:
-        task = bar.add_task(f"likelihood of {len(x):,} {split} examples, k={max(samples, default=0):,}", total=len(x))
-        metrics: dict[str, Any] = dict(
-            likelihood_metrics(
-                model,
-                x,
-                transform,
-                samples=samples,
-                seed=seed,
-                device=device,
-                advance=lambda done: bar.advance(task, done),
-            )
-        )
+        for name in families:
+            task = bar.add_task(_task(name, subject, split), total=FAMILIES[name].total(subject))
+            start = time.monotonic()
+            try:
+                numbers = FAMILIES[name].measure(subject, lambda done, task=task: bar.advance(task, done))  # type: ignore[misc]
+            except RequestError as error:
+                if "all" not in metrics:
+                    raise
+                left_out[name] = str(error)
+                continue
+            finally:
+                bar.remove_task(task)
+            if name == "likelihood":
+                result |= numbers
+            else:
+                result[name.replace("-", "_")] = numbers | {"seconds": round(time.monotonic() - start, 2)}
     encoded = codes(model, x, transform, seed=seed, device=device)
-    metrics |= posterior_metrics(encoded)
-    metrics |= {
-        "images": len(x),
-        "seed": seed,
-        "seconds": round(time.monotonic() - begun, 2),
-        "protocol": _protocol(data, transform, split, len(x), samples, seed),
-    }
-    return Evaluation(metrics, encoded)
+    result |= posterior_metrics(encoded) | {"images": len(x), "seed": seed}
+    if "likelihood" in families:
+        result["protocol"] = _protocol(data, transform, split, len(x), samples, seed)
+        result["seconds"] = round(time.monotonic() - begun, 2)
+    if left_out:
+        result["left_out"] = left_out
+    result["warnings"] = diagnose(result)
+    return Evaluation(result, encoded)
+
+
+def _task(name: str, of: Subject, split: str) -> str:
+    if name == "likelihood":
+        return f"likelihood of {len(of.x):,} {split} examples, k={max(of.samples, default=0):,}"
+    return name
 
 
 def _protocol(data: Dataset, transform: Transform, split: str, n: int, samples: Sequence[int], seed: int) -> str:

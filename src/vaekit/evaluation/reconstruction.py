@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from vaekit.data.rows import Rows
 from vaekit.data.transforms import Binarise, Dequantise, Identity, Scale, Transform, view
 from vaekit.errors import RequestError
 from vaekit.evaluation.likelihood import mean_and_error
@@ -74,7 +75,7 @@ def perceptual_distance(features: Layered, x: Tensor, y: Tensor) -> Tensor:
 @torch.no_grad()
 def reconstruction_metrics(
     model: VAE,
-    x: NDArray[Any],
+    x: Rows,
     transform: Transform,
     *,
     features: Layered | None = None,
@@ -176,14 +177,14 @@ def _scale(transform: Transform) -> Scale | None:
     return Scale(transform.levels) if isinstance(transform, Scale | Binarise | Dequantise) else None
 
 
-def _as_stored(rows: NDArray[Any], transform: Transform) -> Tensor:
+def _as_stored(rows: Rows, transform: Transform) -> Tensor:
     block, scale = torch.tensor(rows), _scale(transform)
     # Real numbers that are to be binarised are probabilities already.
     return block.float() if scale is None or block.is_floating_point() else scale(block)
 
 
 def _pairs(
-    x: NDArray[Any], transform: Transform, seed: int, device: torch.device | str
+    x: Rows, transform: Transform, seed: int, device: torch.device | str
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Examples as stored, in [0, 1] where they have levels, and as the model sees them, in parts of bounded size."""
     size = max(1, _NUMBERS // max(1, math.prod(x.shape[1:])))
@@ -195,7 +196,7 @@ def _pairs(
             done += len(seen)
 
 
-def _left_out(x: NDArray[Any], transform: Transform) -> dict[str, str]:
+def _left_out(x: Rows, transform: Transform) -> dict[str, str]:
     """What makes no sense for these data, and why."""
     shape = x.shape[1:]
     reason = ""
@@ -212,7 +213,7 @@ def _left_out(x: NDArray[Any], transform: Transform) -> dict[str, str]:
     return {}
 
 
-def _range(x: NDArray[Any]) -> tuple[float, float]:
+def _range(x: Rows) -> tuple[float, float]:
     ends = [(block.min().item(), block.max().item()) for block in view(x, Identity())]
     return min(low for low, _ in ends), max(high for _, high in ends)
 

@@ -1,0 +1,170 @@
+r"""The families of metrics: what can be measured of a model, each with its own protocol."""
+
+__all__ = ["DEFAULT", "FAMILIES", "Family", "Subject", "chosen"]
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+
+from vaekit.data import Dataset
+from vaekit.data.rows import Rows
+from vaekit.data.transforms import Transform
+from vaekit.errors import RequestError, nearest
+from vaekit.evaluation.aggregate import aggregate_metrics
+from vaekit.evaluation.amortisation import amortisation_metrics
+from vaekit.evaluation.annealed import annealed_metrics
+from vaekit.evaluation.collapse import code_use_metrics
+from vaekit.evaluation.likelihood import likelihood_metrics
+from vaekit.evaluation.reconstruction import reconstruction_metrics
+from vaekit.models import VAE
+
+Advance = Callable[[int], object]
+Numbers = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    r"""What is measured, and how much work it may be.
+
+    Arguments:
+        model: The model.
+        data: Its data.
+        x: The examples to measure it on, as stored.
+        transform: From data as stored to what the likelihood describes.
+        split: What these examples are of the data.
+        samples: Numbers of importance samples.
+        annealed: Examples of the annealed importance sampling.
+        generated: Samples to hold against as many examples.
+        features: Name of the feature net for generation and perceptual distance, "auto" for the one that suits.
+        seed: Of every draw.
+        device: Where to compute.
+    """
+
+    model: VAE
+    data: Dataset
+    x: Rows
+    transform: Transform
+    split: str = "test"
+    samples: Sequence[int] = (1000,)
+    annealed: int = 100
+    generated: int = 10_000
+    features: str = "auto"
+    seed: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """The options that every family has."""
+        return {"seed": self.seed, "device": self.device}
+
+
+class Family(NamedTuple):
+    r"""A family of metrics: a line on what it tells, how to measure it, and how many examples that goes through."""
+
+    summary: str
+    measure: Callable[[Subject, Advance], Numbers]
+    total: Callable[[Subject], int | None]
+
+
+def _likelihood(of: Subject, advance: Advance) -> Numbers:
+    return dict(likelihood_metrics(of.model, of.x, of.transform, samples=of.samples, advance=advance, **of.common))
+
+
+def _reconstruction(of: Subject, advance: Advance) -> Numbers:
+    net = None
+    if len(of.data.shape) == 3 and of.data.shape[0] in (1, 3):
+        from vaekit.evaluation.features import feature_net, suggest_features
+
+        name = suggest_features(of.data.shape) if of.features == "auto" else of.features
+        net = feature_net(name).to(of.device) if name != "values" else None
+    return reconstruction_metrics(of.model, of.x, of.transform, features=net, advance=advance, **of.common)
+
+
+def _generation(of: Subject, advance: Advance) -> Numbers:
+    from vaekit.evaluation.generation import generation_metrics
+
+    # Data that the model was chosen by, but not fitted to, say what a perfect model would have.
+    others = of.data.validation.x if of.split == "test" else of.x[:0]
+    numbers: Numbers = generation_metrics(
+        of.model,
+        of.x,
+        of.transform,
+        features=None if of.features == "auto" else of.features,
+        others=others if len(others) else None,
+        names=(of.split, "validation"),
+        n=of.generated,
+        advance=advance,
+        **of.common,
+    )
+    return numbers
+
+
+def _disentanglement(of: Subject, advance: Advance) -> Numbers:
+    from vaekit.evaluation.disentanglement import disentanglement_metrics
+
+    return disentanglement_metrics(of.model, of.data, of.transform, advance=advance, **of.common)
+
+
+FAMILIES: dict[str, Family] = {
+    "likelihood": Family(
+        "bound, rate, distortion and NLL by importance sampling, with the effective sample size; bits per dimension",
+        _likelihood,
+        lambda of: len(of.x),
+    ),
+    "annealed": Family(
+        "NLL by annealed importance sampling, and the gap of its bounds on data of the model's own",
+        lambda of, advance: annealed_metrics(of.model, of.x[: of.annealed], of.transform, advance=advance, **of.common),
+        lambda of: min(of.annealed, len(of.x)) + 32,
+    ),
+    "aggregate": Family(
+        "mutual information, total correlation and dimension-wise KL of the aggregate posterior",
+        lambda of, advance: aggregate_metrics(of.model, of.x, of.transform, advance=advance, **of.common),
+        lambda of: None,
+    ),
+    "code-use": Family(
+        "what the decoder loses with the code of another example",
+        lambda of, advance: code_use_metrics(of.model, of.x, of.transform, advance=advance, **of.common),
+        lambda of: None,
+    ),
+    "amortisation": Family(
+        "what a posterior refined for each example gains over the encoder's",
+        lambda of, advance: amortisation_metrics(of.model, of.x, of.transform, advance=advance, **of.common),
+        lambda of: min(100, len(of.x)),
+    ),
+    "reconstruction": Family(
+        "squared error, PSNR, SSIM and perceptual distance of reconstructions",
+        _reconstruction,
+        lambda of: len(of.x),
+    ),
+    "generation": Family(
+        "Fréchet and kernel distance, precision, recall, density and coverage of samples, beside real against real",
+        _generation,
+        lambda of: 3 * min(of.generated, len(of.x)),
+    ),
+    "disentanglement": Family(
+        "β-VAE, FactorVAE, MIG, DCI, SAP and modularity scores, for data with known factors",
+        _disentanglement,
+        lambda of: None,
+    ),
+}
+DEFAULT = tuple(FAMILIES)
+
+
+def chosen(names: Iterable[str]) -> tuple[str, ...]:
+    r"""Return the families that were asked for, in the order in which they are measured; "all" stands for every one.
+
+    Raises:
+        RequestError: If there is none of a name.
+
+    Example:
+        >>> chosen(["reconstruction", "likelihood"])
+        ('likelihood', 'reconstruction')
+    """
+    names = [name.strip().lower().replace("_", "-") for name in names]
+    for name in names:
+        if name != "all" and name not in FAMILIES:
+            known = ["all", *FAMILIES]
+            raise RequestError(f"metrics has {name!r}; expected one of {', '.join(known)}.{nearest(name, known)}")
+    return DEFAULT if "all" in names else tuple(name for name in FAMILIES if name in names)

@@ -1,0 +1,112 @@
+r"""The evaluation as a whole: which families are measured, what is left out, and what they say of themselves."""
+
+import functools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from vaekit.data import from_arrays, load_dataset
+from vaekit.data.transforms import Binarise
+from vaekit.distributions import Bernoulli, Conditional, DiagonalGaussian, StandardNormal
+from vaekit.errors import RequestError
+from vaekit.evaluation import FAMILIES, evaluate_model, families
+from vaekit.evaluation.families import chosen
+from vaekit.models import VAE
+from vaekit.networks import MLP
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_dataset("digits")
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    posterior, likelihood = DiagonalGaussian(2), Bernoulli((1, 8, 8))
+    encoder = Conditional(MLP((1, 8, 8), posterior.parameter_shape, (16,)), posterior)
+    decoder = Conditional(MLP((2,), likelihood.parameter_shape, (16,)), likelihood)
+    return VAE(encoder, decoder, StandardNormal(2))
+
+
+@pytest.fixture(autouse=True)
+def _brief(monkeypatch):
+    """Anneal and refine for a moment only: whether they are right is tested where they are."""
+    brief = {"temperatures": 10, "steps": 3, "chains": 4, "simulated": 4}
+    monkeypatch.setattr(families, "annealed_metrics", functools.partial(families.annealed_metrics, **brief))
+    monkeypatch.setattr(families, "amortisation_metrics", functools.partial(families.amortisation_metrics, steps=10))
+
+
+def measured(model, data, **options):
+    return evaluate_model(model, data, Binarise(17), samples=(4,), annealed=3, **options).metrics
+
+
+def test_all_that_applies_is_measured_and_says_how(model, digits):
+    found = measured(model, digits, metrics=["all"], limit=200)
+    expected = {name.replace("-", "_") for name in FAMILIES} - {"likelihood", "disentanglement"}
+    assert {name for name, part in found.items() if isinstance(part, dict) and "protocol" in part} == expected
+    assert set(found["left_out"]) == {"disentanglement"}
+    assert "factors" in found["left_out"]["disentanglement"]
+    for name in expected:
+        numbers = {key: value for key, value in found[name].items() if isinstance(value, float)}
+        assert numbers, name
+        assert all(math.isfinite(value) for key, value in numbers.items() if not key.endswith("_se")), name
+    # The same quantities by other roads.
+    assert found["annealed"]["nll_ais"] == pytest.approx(found["nll"], rel=0.3)
+    aggregate = found["aggregate"]
+    assert aggregate["aggregate_kl"] == pytest.approx(found["rate"], abs=5 * aggregate["aggregate_kl_se"] + 0.05)
+
+
+def test_a_family_asked_for_by_name_has_to_apply(model, digits):
+    with pytest.raises(RequestError, match="factors"):
+        measured(model, digits, metrics=["likelihood", "disentanglement"], limit=50)
+    with pytest.raises(RequestError, match="expected at least"):
+        measured(model, digits, metrics=["generation"], limit=20)
+
+
+def test_only_what_was_asked_for_is_measured(model, digits):
+    found = measured(model, digits, metrics=["reconstruction"], limit=50)
+    assert found["reconstruction"]["mse"] > 0
+    assert not {"elbo", "nll", "protocol", "generation"} & found.keys()
+    assert found["images"] == 50
+
+
+def test_evaluation_is_the_same_for_a_seed_and_leaves_the_model_as_it_was(model, digits):
+    before = torch.get_rng_state()
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.train()
+    first, second = (measured(model, digits, metrics=["all"], limit=150, seed=3) for _ in range(2))
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+    assert without_times(first) == without_times(second)
+
+
+def without_times(part):
+    if isinstance(part, dict):
+        return {key: without_times(value) for key, value in part.items() if key != "seconds"}
+    return part
+
+
+def test_names_of_families():
+    assert chosen([" Code_Use", "annealed"]) == ("annealed", "code-use")
+    assert chosen(["all", "annealed"]) == tuple(FAMILIES)
+    with pytest.raises(RequestError, match="Did you mean 'generation'"):
+        chosen(["generations"])
+
+
+def test_vectors_have_what_applies_to_them():
+    torch.manual_seed(0)
+    data = from_arrays((np.random.default_rng(0).random((600, 6)) < 0.5).astype(np.uint8), validation=100, test=100)
+    posterior, likelihood = DiagonalGaussian(2), Bernoulli((6,))
+    model = VAE(
+        Conditional(MLP((6,), posterior.parameter_shape, (8,)), posterior),
+        Conditional(MLP((2,), likelihood.parameter_shape, (8,)), likelihood),
+        StandardNormal(2),
+    )
+    found = evaluate_model(model, data, Binarise(2), metrics=["all"], samples=(4,), annealed=3).metrics
+    assert found["reconstruction"]["mse"] > 0
+    assert "psnr" not in found["reconstruction"]
+    assert found["generation"]["features"] == "values"
