@@ -75,7 +75,7 @@ def test_agreement_with_neighbours_of_scikit_learn_in_parts_of_any_size(monkeypa
     generated = 0.9 * torch.randn(n, 6, generator=generator(0), dtype=torch.float64) + 0.2
     real = torch.randn(m, 6, generator=generator(1), dtype=torch.float64)
     expected = reference(generated, real, k)
-    for entries in (1, 333, 2**19):
+    for entries in (1, 333, 2**20):
         monkeypatch.setattr(manifolds, "ENTRIES", entries)
         found = manifold_metrics(generated, real, k=k)
         assert numbers(found) == pytest.approx(expected, rel=1e-12)

@@ -151,8 +151,7 @@ def frechet_distance(x: Tensor, y: Tensor) -> tuple[float, float]:
         scale = here.factor.square().sum(0)  # eigenvalues, as the columns are orthogonal
         # A direction without variance has nothing to carry; a pseudo-inverse leaves it out.
         inverse = torch.where(scale > scale.max() * 1e-14, 1 / scale, 0)
-        whitened = (centred @ here.factor) * inverse
-        carried = (whitened @ axes.T).square() @ overlap
+        carried = (centred @ ((here.factor * inverse) @ axes.T)).square() @ overlap
         influence = centred.square().sum(1) + 2 * centred @ (here.mean - there.mean) - carried
         variance += influence.var().item() / len(sample)
     return value, math.sqrt(variance)
