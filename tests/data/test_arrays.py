@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vaekit.data import from_arrays, load_dataset
-from vaekit.data.rows import LazyRows, mean_of
+from vaekit.data.rows import Converted, LazyRows, mean_of
 from vaekit.errors import RequestError
 
 X = np.random.default_rng(0).integers(0, 256, (40, 6, 5), dtype=np.uint8)
@@ -165,7 +165,9 @@ def test_a_file_that_does_not_fit_is_the_same_but_read_as_needed(tmp_path, with_
     whole = load_dataset(tmp_path / "a.npy", seed=3)
     with_memory(100)
     same(whole, load_dataset(tmp_path / "a.npy", seed=3))
-    same(whole, load_dataset(np.load(tmp_path / "a.npy", mmap_mode="r"), seed=3))
+    mapped = load_dataset(np.load(tmp_path / "a.npy", mmap_mode="r"), seed=3)
+    same(whole, mapped)
+    assert isinstance(mapped.train.x.rows, Converted)  # and not an array that was made of it
 
 
 def test_an_archive_that_does_not_fit_is_the_same_but_read_as_needed(tmp_path, with_memory):

@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from vaekit.data import load_dataset, memory
+from vaekit.data import load_dataset, memory, npy
 from vaekit.data.memory import available_memory, fits_in_memory
 from vaekit.data.npy import FileRows, member_rows, npy_rows
 from vaekit.data.rows import Converted, LazyRows, Subset, blocks, joined, mean_of, spread, take
@@ -92,15 +92,15 @@ def test_iterating_ends():
 
 def test_neighbours_are_read_together_in_the_order_of_the_file(tmp_path, monkeypatch):
     source, read = file_rows(tmp_path), []
-    fill = FileRows._fill
+    read_at = npy._read_at
 
-    def watched(self, content, position):
-        read.append((position - source.offset) // 24)
-        fill(self, content, position)
+    def watched(file, size, place):
+        read.append(((place - source.offset) // 24, size // 24))
+        return read_at(file, size, place)
 
-    monkeypatch.setattr(FileRows, "_fill", watched)
+    monkeypatch.setattr(npy, "_read_at", watched)
     np.testing.assert_array_equal(source[np.array([9, 20, 8, 7, 30])], X[[9, 20, 8, 7, 30]])
-    assert read == [7, 20, 30]
+    assert read == [(7, 3), (20, 1), (30, 1)]
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 24, 1000])
@@ -110,7 +110,7 @@ def test_reading_goes_on_where_the_system_stops(tmp_path, monkeypatch, at_once):
 
 
 def test_systems_without_positions_read_the_same(tmp_path, monkeypatch):
-    monkeypatch.delattr(os, "pread")
+    monkeypatch.setattr(npy, "_read_at", npy._read_in_turn)
     np.testing.assert_array_equal(file_rows(tmp_path)[ORDER], X[ORDER])
 
 
@@ -277,7 +277,7 @@ def test_a_file_of_gigabytes_is_loaded_and_read_in_megabytes(tmp_path):
             file.write(bytes([row // 1000 + 2]))
     code = f"""
 import resource, numpy as np
-from vaekit.data import load_dataset, memory
+from vaekit.data import load_dataset, memory, npy
 from vaekit.data.rows import mean_of
 import vaekit.data.transforms
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

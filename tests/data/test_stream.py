@@ -3,6 +3,7 @@ r"""Batches read ahead: the right ones, in order, and no thread that outlives th
 import gc
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -53,6 +54,18 @@ def test_a_batch_may_be_written_to_without_harm():
         assert X.any()
 
 
+def test_rows_that_may_not_be_written_to_are_copied():
+    class ReadOnly(Watched):
+        def read(self, rows):
+            return np.frombuffer(X[rows].tobytes(), np.uint8).reshape(-1, *X.shape[1:])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        part = next(batches(ReadOnly(), ORDER, 10))
+    assert torch.equal(part.clone(), torch.from_numpy(X[ORDER[:10]]))
+    part.zero_()
+
+
 def test_the_order_of_threads_is_not_that_of_batches():
     class Uneven(Watched):
         def read(self, rows):
@@ -87,11 +100,15 @@ def test_large_batches_are_not_piled_up(monkeypatch):
 
 
 def test_reading_goes_on_while_the_consumer_works():
-    source = Watched(wait=0.03)
-    begun = time.monotonic()
-    for _ in batches(source, np.arange(200), 10):
-        time.sleep(0.03)
-    assert time.monotonic() - begun < 0.03 * 20 * 1.6  # one after the other would take twice 0.03 s for each of 20
+    source = Watched()
+    stream = batches(source, np.arange(200), 10, ahead=3)
+    for count in (4, 5, 6):
+        next(stream)
+        deadline = time.monotonic() + 10
+        while len(source.reads) < count:  # nothing is asked for meanwhile
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+    stream.close()
 
 
 @pytest.mark.parametrize("stop", ["close", "forget", "error", "interrupt"])

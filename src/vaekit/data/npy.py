@@ -2,7 +2,6 @@ r"""Arrays in NumPy files that are read row by row, for those that do not fit in
 
 __all__ = ["FileRows", "member_rows", "npy_rows"]
 
-import itertools
 import math
 import os
 import struct
@@ -57,10 +56,19 @@ class FileRows(LazyRows):
         wanted = rows[order]
         found = np.empty((len(rows), *self.shape[1:]), self.dtype)
         content = found.view(np.uint8).reshape(-1).data if found.size else memoryview(b"")
-        cuts = [0, *(np.flatnonzero(np.diff(wanted) != 1) + 1).tolist(), len(wanted)]
-        for start, stop in itertools.pairwise(cuts):
-            if stop > start:
-                self._fill(content[start * self._row : stop * self._row], self.offset + int(wanted[start]) * self._row)
+        cuts = np.flatnonzero(np.diff(wanted, prepend=-2, append=-2) != 1) if len(wanted) else np.empty(0, np.int64)
+        bounds = cuts * self._row
+        places = self.offset + wanted[cuts[:-1]] * self._row
+        sizes = np.minimum(np.diff(bounds), _AT_ONCE)
+        # For small rows this loop is what reading costs: nothing is in it that could be outside.
+        file, read = self._file, _read_at
+        runs = (bounds[:-1].tolist(), bounds[1:].tolist(), sizes.tolist(), places.tolist())
+        for start, stop, size, place in zip(*runs, strict=True):
+            piece = read(file, size, place)
+            if len(piece) == stop - start:
+                content[start:stop] = piece
+            else:
+                self._fill(content[start:stop], place, piece)
         if self._now() != self._stamp:
             self._fail()
         if (order[1:] > order[:-1]).all():
@@ -69,13 +77,15 @@ class FileRows(LazyRows):
         result[order] = found
         return result
 
-    def _fill(self, content: memoryview, position: int) -> None:
-        while len(content):
-            piece = _read_at(self._file, min(len(content), _AT_ONCE), position)
-            if not piece:
-                self._fail()
+    def _fill(self, content: memoryview, place: int, piece: bytes) -> None:
+        """Read on where a read gave less than was asked for."""
+        while piece:
             content[: len(piece)] = piece
-            content, position = content[len(piece) :], position + len(piece)
+            content, place = content[len(piece) :], place + len(piece)
+            if not len(content):
+                return
+            piece = _read_at(self._file, min(len(content), _AT_ONCE), place)
+        self._fail()
 
     def _now(self) -> tuple[int, int]:
         status = os.fstat(self._file)
@@ -148,9 +158,10 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 _turn = threading.Lock()
 
 
-def _read_at(file: int, size: int, position: int) -> bytes:
-    if hasattr(os, "pread"):
-        return os.pread(file, size, position)
-    with _turn:  # Windows reads from where the file stands
-        os.lseek(file, position, os.SEEK_SET)
+def _read_in_turn(file: int, size: int, place: int) -> bytes:
+    with _turn:
+        os.lseek(file, place, os.SEEK_SET)
         return os.read(file, size)
+
+
+_read_at = getattr(os, "pread", _read_in_turn)  # Windows reads from where the file stands
