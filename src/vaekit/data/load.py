@@ -17,6 +17,7 @@ from vaekit.data.dataset import Dataset, from_arrays
 from vaekit.data.digits import load_digits
 from vaekit.data.images import load_images
 from vaekit.data.mnist import load_mnist, load_static_mnist
+from vaekit.data.sprites import holds_dsprites, load_dsprites, load_sprites
 from vaekit.data.swiss_roll import load_swiss_roll
 from vaekit.errors import RequestError, nearest
 
@@ -27,6 +28,7 @@ _NAMED: dict[str, tuple[Loader, str]] = {
     "mnist": (load_mnist, "70,000 handwritten digits, 28×28, grey: the field's yardstick"),
     "mnist-static": (load_static_mnist, "MNIST in bits, Larochelle's fixed binarisation, for published comparisons"),
     "digits": (load_digits, "1,797 handwritten digits, 8×8, 17 levels of grey: trains in seconds"),
+    "sprites": (load_sprites, "737,280 images of six known factors, 64×64, bits: shapes, sizes, angles, places"),
     "swiss-roll": (load_swiss_roll, "a rolled-up sheet of points in three dimensions (options: n, noise, seed)"),
 }
 
@@ -44,7 +46,7 @@ def catalogue() -> dict[str, str]:
 
     Example:
         >>> list(catalogue())
-        ['mnist', 'mnist-static', 'digits', 'swiss-roll']
+        ['mnist', 'mnist-static', 'digits', 'sprites', 'swiss-roll']
     """
     return {name: line for name, (_, line) in _NAMED.items()}
 
@@ -112,7 +114,7 @@ def _find(reference: str | os.PathLike[str], typed: str) -> tuple[Loader, tuple[
         raise RequestError(
             f"data is {typed!r}, a file that ends in {path.suffix!r}; expected {_PATHS}: convert it, or pass its folder"
         )
-    return _FILES[path.suffix.lower()], (path,)
+    return load_dsprites if holds_dsprites(path) else _FILES[path.suffix.lower()], (path,)
 
 
 def _check(loader: Loader, options: dict[str, Any], what: str) -> None:

@@ -1,6 +1,6 @@
 r"""Sprites: a white shape on black, from six known factors, rendered when asked for; and the published dSprites."""
 
-__all__ = ["SPRITE_FACTORS", "PackedSprites", "Sprites", "load_dsprites", "load_sprites", "render"]
+__all__ = ["SPRITE_FACTORS", "PackedSprites", "Sprites", "holds_dsprites", "load_dsprites", "load_sprites", "render"]
 
 import math
 import os
@@ -85,8 +85,7 @@ def _place(images: NDArray[np.uint8], rows: Integers, factors: Integers, shape: 
     offset = place + 0.5 - centre[..., None]
     right, up = offset[:, 0, None, :], -offset[:, 1, :, None]
     scale = SPRITE_FACTORS.values[2][factors[rows, 2]]
-    # The last orientation is the first again: taking the angle of the first gives the same bits.
-    angle = SPRITE_FACTORS.values[3][factors[rows, 3] % 39]
+    angle = SPRITE_FACTORS.values[3][factors[rows, 3]]
     cos, sin = (np.cos(angle) / scale)[:, None, None], (np.sin(angle) / scale)[:, None, None]
     inside = _inside(shape, right * cos + up * sin, up * cos - right * sin)
     images[rows[:, None, None], place[:, 1, :, None], place[:, 0, None, :]] = inside
@@ -268,6 +267,14 @@ def load_dsprites(path: str | os.PathLike[str]) -> Dataset:
 
 
 _CITATION = "dSprites (Loic Matthey, Irina Higgins, Demis Hassabis, Alexander Lerchner, 2017), Apache 2.0"
+
+
+def holds_dsprites(path: Path) -> bool:
+    r"""Whether a file has the layout of the published archive of dSprites."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return {"imgs.npy", "latents_classes.npy", "latents_values.npy"} <= set(archive.namelist())
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
