@@ -205,6 +205,14 @@ def test_another_seed_of_the_evaluation_is_another_draw_by_the_same_protocol(mak
     [col] = table.columns
     assert "dynamic binarisation drawn once, seed 0, 12" in col.protocol
     assert "seed 0, 12" in table.text(200)
+    assert "`vaekit evaluate RUN --seed 0`" in table.text(300)
+    other = {"annealed": {"nll_ais": 1.0, "protocol": "by chains of seed 4"}}
+    once = PROTOCOL.replace("{seed}", "0")
+    same = [make(f"same/{s}", seed=s, nll=1.0 + s, protocol=once, families=other) for s in (0, 12)]
+    assert [("seed 0" in str(c.protocol), "seed 4" in str(c.protocol)) for c in compare(same).columns] == [
+        (True, False), (False, True),
+    ]  # fmt: skip
+    assert "`vaekit evaluate RUN --seed 0`" not in compare(same).text(300)
 
 
 def test_families_have_protocols_of_their_own(make):
@@ -236,6 +244,7 @@ def test_a_clause_about_one_number_keeps_no_other_apart(make):
     from vaekit.data.transforms import Binarise, Dequantise
     from vaekit.distributions import Bernoulli, Conditional, DiagonalGaussian, StandardNormal
     from vaekit.evaluation.aggregate import aggregate_metrics
+    from vaekit.evaluation.features import feature_net
     from vaekit.evaluation.reconstruction import reconstruction_metrics
     from vaekit.models import VAE
 
@@ -249,20 +258,21 @@ def test_a_clause_about_one_number_keeps_no_other_apart(make):
             StandardNormal(2),
         )
 
-    def families(transform):
+    def families(transform, net):
         return {
-            "reconstruction": reconstruction_metrics(model, x, transform),
+            "reconstruction": reconstruction_metrics(model, x, transform, features=feature_net(net)),
             "aggregate": aggregate_metrics(model, x, transform, draws=50),
         }
 
-    one = families(Binarise(17))
+    one = families(Binarise(17), "mnist")
     encoder[1].weight.data[:2] *= 1000  # every example has a code of its own, which is all that information can be
-    other = families(Dequantise(17))
+    other = families(Dequantise(17), "squeezenet")
     assert "at that limit" in other["aggregate"]["protocol"]
     assert "at that limit" not in one["aggregate"]["protocol"]
     runs = [make("a", families=one), make("b", families=other, data={"transform": Dequantise(17).describe()})]
     table = compare(runs, metrics=["mse", "psnr", "ssim"])
     assert [None in col.cells for col in table.columns] == [False] * 3
+    assert values(compare(runs), "perceptual")[0][1] is None
     alike = compare([runs[0], make("c", families=other, arguments={"beta": 2.0})], metrics=["mutual_information"])
     assert None not in alike.columns[0].cells
     with pytest.raises(
@@ -271,12 +281,37 @@ def test_a_clause_about_one_number_keeps_no_other_apart(make):
         compare(runs, metrics=["seen_mse"])
 
 
+def test_the_number_of_neighbours_keeps_distances_together(make):
+    from vaekit.data.transforms import Identity
+    from vaekit.evaluation.generation import generation_metrics
+
+    x = np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32)
+    runs = [
+        make(f"{k}", families={"generation": generation_metrics(x[:40], x[40:], Identity(), k=k)}, recipe=f"k{k}")
+        for k in (3, 5)
+    ]
+    table = compare(runs)
+    shared = {col.name for col in table.columns if None not in col.cells}
+    alone = {col.name for col in table.columns if None in col.cells}
+    distances = {f"{name}_distance{real}" for name in ("frechet", "kernel") for real in ("", "_real")}
+    assert distances <= shared
+    assert alone == {f"{n}{real}" for n in ("precision", "recall", "density", "coverage") for real in ("", "_real")}
+    assert {col.name for col in table.columns if col.better == "lower"} >= {"frechet_distance", "kernel_distance"}
+    assert all(col.better is None for col in table.columns if col.name.endswith("_real"))
+
+
 def test_a_density_of_bits_keeps_only_nats_of_the_data_apart(make):
     numbers = {"nll": 1.0, "rate": 2.0, "rate_se": 0.1}
     runs = [make(name, **numbers, arguments={"likelihood": name}) for name in ("bernoulli", "gaussian", "auto")]
     table = compare(runs)
     assert values(table, "rate") == [[(2.0,)] * 3]
     assert values(table, "nll") == [[(1.0,), None, (1.0,)], [None, (1.0,), None]]
+
+
+def test_numbers_without_deviation_are_shown_in_full(make):
+    runs = [make(str(s), seed=s, kernel_distance=-0.00123, mig=0.25, mig_se=0.0) for s in range(2)]
+    assert "−0.00123 ± 0" in compare(runs).text()
+    assert "0.25 ± 0\n" in compare(runs[:1]).text()
 
 
 def test_a_missing_number_is_no_number(make):

@@ -16,7 +16,6 @@ from vaekit.comparison.measurement import (
     data_clause,
     is_headline,
     measurements,
-    seeds,
     shown_clause,
 )
 from vaekit.comparison.noise import LEVEL, Sample, adjusted
@@ -24,6 +23,11 @@ from vaekit.comparison.table import Cell, Column, Comparison, Verdict
 from vaekit.comparison.trainings import Entry, group, rows
 from vaekit.errors import RequestError, nearest
 from vaekit.runs import Run, RunState
+
+_OTHER_DRAWS = (
+    "Runs of a row were measured with seeds of their own: the deviation over seeds has the noise of these draws in it. "
+    "`vaekit evaluate RUN --seed 0` for each of them leaves that of the trainings alone."
+)
 
 Key = tuple[str, str, tuple[str, ...]]  # family, name, protocol
 
@@ -68,7 +72,13 @@ def compare(
     chosen = _chosen(entries, metrics)
     if metrics is not None:
         _refuse_unlike(entries, chosen, split)
-    return Comparison(split, rows(groups), _columns(groups, chosen))
+    drawn = [
+        {m.seeds for entry in members for m in entry.measured if m.metric == metric}
+        for members in groups
+        for metric in chosen
+    ]
+    notes = (_OTHER_DRAWS,) if max(map(len, drawn)) > 1 else ()
+    return Comparison(split, rows(groups), _columns(groups, chosen), notes)
 
 
 def _entry(run: Run, split: str) -> Entry:
@@ -116,8 +126,9 @@ def _chosen(entries: Sequence[Entry], metrics: Sequence[str] | None) -> list[tup
 
 def _refuse_unlike(entries: Sequence[Entry], chosen: Sequence[tuple[str, str]], split: str) -> None:
     """Raise a `RequestError` if a metric was not measured by one protocol in all runs that have it."""
-    names, drawn = _names(entries), _drawn(entries)
+    names = _names(entries)
     for metric in chosen:
+        drawn = _drawn(entries, metric[0])
         protocols: dict[tuple[str, ...], list[Entry]] = {}
         for entry in entries:
             for measurement in entry.measured:
@@ -171,7 +182,7 @@ def _evaluate(directory: Path, split: str, more: str = "") -> str:
 
 def _columns(groups: Sequence[Sequence[Entry]], chosen: Sequence[tuple[str, str]]) -> tuple[Column, ...]:
     entries = [entry for members in groups for entry in members]
-    names, drawn = _names(entries), _drawn(entries)
+    names = _names(entries)
     samples: dict[Key, dict[int, list[Measurement]]] = {}
     for row, members in enumerate(groups):
         for entry in members:
@@ -181,7 +192,7 @@ def _columns(groups: Sequence[Sequence[Entry]], chosen: Sequence[tuple[str, str]
     ambiguous = [name for _, name in chosen]
     for family, name in chosen:
         protocols = [key[2] for key in samples if key[:2] == (family, name)]
-        apart = _apart(protocols)
+        apart, drawn = _apart(protocols), _drawn(entries, family)
         for protocol in protocols:
             letter = ""
             if len(protocols) > 1:
@@ -242,5 +253,6 @@ def _names(entries: Sequence[Entry]) -> dict[str, str]:
     return {data_clause(entry.config): entry.config["data"]["name"] for entry in reversed(entries)}
 
 
-def _drawn(entries: Sequence[Entry]) -> set[int]:
-    return set[int]().union(*(seeds(entry.numbers) for entry in entries))
+def _drawn(entries: Sequence[Entry], family: str) -> set[int]:
+    """The seeds by which a family was measured."""
+    return {seed for entry in entries for m in entry.measured if m.family == family for seed in m.seeds}

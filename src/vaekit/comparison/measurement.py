@@ -8,7 +8,6 @@ __all__ = [
     "data_clause",
     "is_headline",
     "measurements",
-    "seeds",
     "shown_clause",
 ]
 
@@ -37,9 +36,8 @@ BETTER: dict[str, Better | None] = {
     "psnr": "higher",
     "ssim": "higher",
     "perceptual": "lower",
-    "frechet": "lower",
     "frechet_distance": "lower",
-    "kernel": "lower",
+    "frechet_distance_extrapolated": "lower",
     "kernel_distance": "lower",
     "precision": "higher",
     "recall": "higher",
@@ -70,8 +68,12 @@ _ABOUT = [
         ("annealed", "both bounds on ", r"bdmc_\w+"),
         ("reconstruction", "the model sees", "seen_mse"),
         ("reconstruction", "SSIM with ", "ssim"),
-        ("reconstruction", "perceptual: ", "perceptual"),
+        ("reconstruction", "perceptual distance", "perceptual"),
         ("reconstruction", "no ", ""),
+        ("generation", "real: ", r"\w+_real"),
+        ("generation", "Fréchet distance ", r"frechet_\w+"),
+        ("generation", "kernel distance ", r"kernel_\w+"),
+        ("generation", "k = ", r"(precision|recall|density|coverage)(_real)?"),
         ("disentanglement", "β-VAE ", "beta_vae"),
         ("disentanglement", "FactorVAE ", "factor_vae"),
         ("disentanglement", "MIG ", "mig"),
@@ -97,6 +99,7 @@ class Measurement:
         value: What was measured.
         error: Its standard error; None if it has none.
         protocol: How it was measured, clause by clause, without seeds.
+        seeds: Those that the sentence of its family names.
     """
 
     family: str
@@ -104,6 +107,7 @@ class Measurement:
     value: float
     error: float | None
     protocol: tuple[str, ...]
+    seeds: frozenset[int] = frozenset()
 
     @property
     def metric(self) -> tuple[str, str]:
@@ -145,21 +149,10 @@ def measurements(numbers: Mapping[str, Any], config: Mapping[str, Any]) -> Itera
         >>> config = {"data": {"name": "mnist", "fingerprint": "d1", "transform": "bits as stored"}}
         >>> numbers = {"rate": 25.0, "rate_se": 0.1, "protocol": "mnist, 500 examples; bits as stored; seed 3"}
         >>> [found] = measurements(numbers, config)
-        >>> found.protocol
-        ('data d1', '500 examples', 'bits as stored', 'seed #')
+        >>> found.protocol, sorted(found.seeds)
+        (('data d1', '500 examples', 'bits as stored', 'seed #'), [3])
     """
     yield from _family("", numbers, config)
-
-
-def seeds(numbers: Mapping[str, Any]) -> set[int]:
-    r"""Return the seeds that the protocols of one split name.
-
-    Example:
-        >>> sorted(seeds({"protocol": "from seed 0", "annealed": {"protocol": "chains of seed 7"}}))
-        [0, 7]
-    """
-    found = {int(seed) for seed in _SEED.findall(str(numbers.get("protocol", "")))}
-    return found.union(*(seeds(value) for value in numbers.values() if isinstance(value, Mapping)))
 
 
 def data_clause(config: Mapping[str, Any]) -> str:
@@ -182,11 +175,13 @@ def shown_clause(clause: str, names: Mapping[str, str], drawn: Iterable[int]) ->
 def _family(family: str, numbers: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[Measurement]:
     if isinstance(numbers.get("protocol"), str):
         clauses = _clauses(family, numbers["protocol"], config)
+        seeds = frozenset(map(int, _SEED.findall(numbers["protocol"])))
         for name, value in numbers.items():
             if _is_number(value) and not name.endswith("_se"):
                 error: Any = numbers.get(f"{name}_se")
+                error = float(error) if _is_number(error) else None
                 about = tuple(clause for clause in clauses if _is_about(clause, family, name))
-                yield Measurement(family, name, float(value), float(error) if _is_number(error) else None, about)
+                yield Measurement(family, name, float(value), error, about, seeds)
     for name, value in numbers.items():
         if isinstance(value, Mapping):
             yield from _family(f"{family}.{name}".strip("."), value, config)

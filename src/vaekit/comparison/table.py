@@ -84,7 +84,7 @@ class Cell:
     def shown(self, n: int) -> str:
         """The number with its mark, in a row of n runs."""
         mean = self.sample.mean
-        number = cell(mean) if self.spread is None else with_error(mean, self.spread)
+        number = with_error(mean, self.spread) if self.spread else cell(mean) + (" ± 0" if self.spread == 0 else "")
         few = f" (n = {self.sample.n})" if self.sample.n != n else ""
         return f"{MARKS[self.verdict]} {number}{few}".strip()
 

@@ -26,7 +26,7 @@ class Entry:
         directory: Where it is.
         config: What `config.json` holds.
         numbers: What `metrics.json` holds for the split.
-        measured: Those of them that have a protocol.
+        measured: Those of the numbers that have a protocol.
     """
 
     directory: Path
