@@ -199,6 +199,19 @@ def test_no_sprite_touches_the_border():
         assert max(rows.max(), columns.max()) == 61
 
 
+def test_nothing_of_a_square_is_outside_the_window_it_is_rendered_in():
+    # Its corners reach farthest at the orientations nearest to an eighth of a turn. Every pixel, every position.
+    pixels = np.arange(64) + 0.5
+    positions = np.stack(np.meshgrid(np.arange(32), np.arange(32)), -1).reshape(-1, 2)
+    for orientation in (5, 34):
+        factors = np.column_stack([np.tile([0, SQUARE, 5, orientation], (1024, 1)), positions])
+        middle = 16 + 32 * positions / 31
+        right, up = (pixels - middle[:, :1])[:, None, :], (middle[:, 1:] - pixels)[:, :, None]
+        cos, sin = math.cos(orientation * 2 * math.pi / 39), math.sin(orientation * 2 * math.pi / 39)
+        whole = np.maximum(abs(right * cos + up * sin), abs(up * cos - right * sin)) < 9.6
+        assert np.array_equal(render(factors)[:, 0], whole)
+
+
 def test_every_way_of_asking_gives_the_same_image():
     factors = some(500)
     whole = render(factors)
@@ -345,10 +358,11 @@ def test_missing_and_repeated_combinations():
 
 
 def test_the_nearest_combination_stands_in():
-    # (20, 3.5) is missing. (20, 2.5) is half of a range away, (10, 3.5) a whole one.
-    data = FactorArrays(np.arange(5)[:, None], GRID[:5], nearest=True)
-    assert data.images(np.array([[1, 2]])).tolist() == [[4]]
-    assert data.images(np.array([[0, 2], [1, 1]])).tolist() == [[2], [4]]
+    # (1, 3) and (1, 4) are missing. From (1, 4) it is half of a range to (1, 2), and a whole one to (0, 4).
+    grid = np.stack(np.meshgrid(np.arange(2), np.arange(5), indexing="ij"), -1).reshape(-1, 2)
+    data = FactorArrays(np.arange(8)[:, None], grid[:8], nearest=True)
+    assert data.images(np.array([[1, 4], [1, 3]])).tolist() == [[7], [7]]
+    assert data.images(grid[:8]).ravel().tolist() == list(range(8))
 
 
 # The published archive, in its layout but smaller.

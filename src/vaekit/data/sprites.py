@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vaekit.data.dataset import Dataset, Split
 from vaekit.data.factors import Classes, FactorizedData, FactorRows, Factors, Integers
+from vaekit.data.progress import tracked
 from vaekit.data.rows import Subset
 from vaekit.errors import RequestError
 
@@ -291,7 +292,8 @@ def _pack(stream: IO[bytes]) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         raise ValueError(f"imgs are {dtype}{' in Fortran order' if fortran else ''}, not bytes in C order")
     size = height * width
     packed = np.empty((n, (size + 7) // 8), np.uint8)
-    for start in range(0, n, 1000):
+    starts = range(0, n, 1000)
+    for start in tracked(starts, "Reading dSprites", len(starts)):
         count = min(1000, n - start)
         block = np.frombuffer(stream.read(count * size), np.uint8).reshape(count, size)
         if block.max(initial=0) > 1:

@@ -17,7 +17,7 @@ from vaekit.models import VAE
 
 GRID = np.stack(np.meshgrid(np.arange(5), np.arange(6), np.arange(4), indexing="ij"), -1).reshape(-1, 3)
 DATA = FactorArrays(GRID.astype(np.float32), GRID, ("hue", "size", "place"))
-SMALL = {"train": 300, "evaluation": 200, "batch": 16, "repeats": 2}
+SMALL = {"train": 200, "evaluation": 100, "batch": 16, "repeats": 2}
 QUICK = {"metrics": ("beta-vae", "factor-vae", "mig"), **SMALL}
 
 
@@ -54,7 +54,7 @@ def test_the_protocol_in_words():
         "FactorArrays, factors hue, size, place (5 × 6 × 4), drawn from all combinations",
         "posterior means",
         "values as stored",
-        "300 points to learn from, 200 to score on",
+        "200 points to learn from, 100 to score on",
         "β-VAE 16 pairs a point",
         "FactorVAE 16 examples a vote",
         "MIG 20 bins",
@@ -121,13 +121,13 @@ def test_sprites_by_their_moments():
     straight = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     turned = [[0.7, 0.7, 0.0], [-0.5, 0.5, 0.7], [0.5, -0.5, 0.7]]
     data = load_sprites()
-    options = {"metrics": ("factor-vae", "mig", "dci"), "train": 600, "evaluation": 200, "batch": 16, "repeats": 1}
+    options = {"metrics": ("factor-vae", "mig"), "train": 600, "evaluation": 200, "batch": 16, "repeats": 1}
     good, bad = (disentanglement_metrics(moments(m), data, Scale(2), **options) for m in (straight, turned))
     # The codes are the two positions and something of scale and shape; orientation leaves no trace.
     assert good["factors"] == ["shape", "scale", "orientation", "position_x", "position_y"]
     assert 0.55 < good["factor_vae"] < 0.85
     assert 0.35 < good["mig"] < 0.7
-    for name in ("factor_vae", "mig", "dci_disentanglement", "dci_completeness"):
+    for name in ("factor_vae", "mig"):
         assert bad[name] < good[name] - 0.1
     assert (
         "sprites, factors shape, scale, orientation, position_x, position_y (3 × 6 × 40 × 32 × 32)" in good["protocol"]

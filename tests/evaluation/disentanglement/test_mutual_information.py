@@ -52,8 +52,8 @@ def test_independent_codes_have_none_but_for_the_bias_of_counting():
     assert np.mean(drawn) == pytest.approx(19 * 7 / 4000, rel=0.1)
 
 
-def test_bins_are_of_one_width_and_hold_the_greatest_value():
-    code = np.array([0.0, 0.9, 1.1, 1.9, 2.0])[:, None]
+def test_bins_are_of_one_width_and_hold_their_least_value_and_the_last_its_greatest():
+    code = np.array([0.0, 0.9, 1.0, 1.9, 2.0])[:, None]
     factor = np.array([0, 0, 1, 1, 1])[:, None]
     assert mutual_information(code, factor, bins=2)[0, 0] == pytest.approx(entropies(factor)[0])
     assert mutual_information(code, np.array([0, 1, 0, 0, 1])[:, None], bins=2)[0, 0] < 0.1
@@ -69,12 +69,14 @@ def test_the_gap_is_between_the_two_best_codes_of_a_factor():
 
 
 def test_modularity_by_hand():
-    # Two factors of four classes. Code 0 knows one; code 1 knows half of each, at equal parts: 1 - 1; code 2 nothing.
+    # Two factors of four classes. Code 0 knows one; code 1 knows half of each, at equal parts: 1 - 1; code 2 knows
+    # two bits of one and one of the other: 1 - (1/2)²; code 3 nothing.
     def codes(x):
-        return np.stack([x[:, 0], x[:, 0] // 2 * 2 + x[:, 1] // 2, 0 * x[:, 0]], axis=1)
+        first, second = x.T
+        return np.stack([first, first // 2 * 2 + second // 2, first * 2 + second // 2, 0 * first], axis=1)
 
     found = modularity_score(codes, Grid((4, 4)), train=4000)
-    assert found["modularity"] == pytest.approx((1 + 0 + 0) / 3, abs=0.02)
+    assert found["modularity"] == pytest.approx((1 + 0 + 3 / 4 + 0) / 4, abs=0.01)
 
 
 def test_more_bins_change_the_gap():

@@ -7,6 +7,21 @@ from vaekit.evaluation.disentanglement import Representation, beta_vae_score, fa
 from .grid import DATA, Grid, K, identity
 
 
+def test_scores_are_repeated_with_draws_of_their_own_and_averaged_exactly():
+    drawn = []
+
+    def score(generator):
+        drawn.append(generator.uniform())
+        return {"a": drawn[-1], "b": 1 / 3}
+
+    found = representation.repeated(score, 4, 7)
+    assert list(found) == ["a", "a_se", "b", "b_se"]
+    assert len(set(drawn)) == 4
+    assert found["a"] == pytest.approx(np.mean(drawn), abs=1e-15)
+    assert found["a_se"] == pytest.approx(np.std(drawn, ddof=1) / 2, abs=1e-15)
+    assert (found["b"], found["b_se"]) == (1 / 3, 0)
+
+
 class Recording(Representation):
     """Remember which combinations were asked for."""
 

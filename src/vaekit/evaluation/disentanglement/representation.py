@@ -139,7 +139,9 @@ def repeated(score: Callable[[np.random.Generator], Mapping[str, float]], repeat
     rows = [score(np.random.default_rng((seed, number))) for number in range(repeats)]
     result: dict[str, float] = {}
     for name in rows[0]:
-        result[name], result[f"{name}_se"] = mean_and_error(torch.tensor([row[name] for row in rows]).double())
+        result[name], result[f"{name}_se"] = mean_and_error(
+            torch.tensor([row[name] for row in rows], dtype=torch.float64)
+        )
     return result
 
 
