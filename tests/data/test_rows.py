@@ -296,7 +296,7 @@ print((peak() - before) // 2**20)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     # One block of 1,000 rows is 16 MiB as stored and 64 MiB as float32, and a few blocks are on their way.
-    assert int(done.stdout) < 500
+    assert int(done.stdout) < 800
 
 
 def test_loading_holds_blocks_and_row_numbers_only(tmp_path, with_memory):
