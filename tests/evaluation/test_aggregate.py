@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
+from vaekit.data.rows import Subset
 from vaekit.data.transforms import Binarise, Identity
 from vaekit.distributions import Conditional, Delta, Gaussian, StandardNormal
 from vaekit.errors import RequestError
@@ -150,13 +151,28 @@ def test_a_prior_without_a_mean():
     assert flow["marginal_kl"] == pytest.approx(known["marginal_kl"], abs=1e-5)
 
 
+def test_rows_that_are_read_when_asked_for_give_the_same():
+    vae, options = model(), {"components": 300, "draws": 50}
+    lazy = Subset(X, np.arange(len(X)))
+    assert aggregate_metrics(vae, lazy, Identity(), **options) == aggregate_metrics(vae, X, Identity(), **options)
+
+
 def test_binarised_data_are_drawn_by_the_seed():
     x = np.random.default_rng(0).integers(0, 256, (60, 3), dtype=np.uint8)
     first, again, other = (aggregate_metrics(model(), x, Binarise(256), draws=40, seed=s) for s in (0, 0, 1))
     assert first == again != other
 
 
-def test_work_comes_in_bounded_pieces(monkeypatch):
+def test_the_noise_of_two_blocks_is_not_the_same(monkeypatch):
+    seen = []
+    log_prob = AggregatePosterior.log_prob
+    monkeypatch.setattr(AggregatePosterior, "log_prob", lambda self, z: (seen.append(z), log_prob(self, z))[1])
+    aggregate_metrics(model(), np.zeros((2000, 3), np.float32), Identity(), draws=2000)
+    assert len(torch.cat(seen).unique(dim=0)) == 2000
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "full"])
+def test_work_comes_in_bounded_pieces(kind, monkeypatch):
     sizes = []
     logsumexp = torch.Tensor.logsumexp
 
@@ -165,9 +181,14 @@ def test_work_comes_in_bounded_pieces(monkeypatch):
         return logsumexp(self, *given)
 
     monkeypatch.setattr(torch.Tensor, "logsumexp", recording)
-    wide = np.random.default_rng(0).normal(size=(3000, 3)).astype(np.float32)
-    aggregate_metrics(model(), wide, Identity(), draws=500)
-    assert max(sizes) <= 4 * aggregate._CELLS
+    with torch.no_grad():
+        mixture = AggregatePosterior([model(kind).eval().encode(torch.from_numpy(X))])
+    z = torch.zeros(3000, 3)
+    mixture.log_prob(z)
+    assert 1200 * 3000 > 4 * aggregate._CELLS >= max(sizes)
+    sizes.clear()
+    mixture.marginal_log_prob(z)
+    assert max(sizes) <= aggregate._CELLS
 
 
 def test_wrong_requests():

