@@ -196,7 +196,7 @@ def evaluate(
     split: Split = "test",
     metrics: str = "all",
     nll_samples: int = 1000,
-    annealed: int = 100,
+    annealed: int = 50,
     generated: int = 10_000,
     features: str = "auto",
     limit: int | None = None,

@@ -37,7 +37,7 @@ def evaluate_model(
     metrics: Sequence[str] = ("likelihood",),
     split: str = "test",
     samples: Sequence[int] = (1000,),
-    annealed: int = 100,
+    annealed: int = 50,
     generated: int = 10_000,
     features: str = "auto",
     limit: int | None = None,

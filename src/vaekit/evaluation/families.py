@@ -48,7 +48,7 @@ class Subject:
     transform: Transform
     split: str = "test"
     samples: Sequence[int] = (1000,)
-    annealed: int = 100
+    annealed: int = 50
     generated: int = 10_000
     features: str = "auto"
     seed: int = 0
