@@ -144,8 +144,8 @@ def _warnings(number: _Numbers) -> Iterator[str]:
         yield (
             f"The posterior has collapsed: the rate is {rate:.2g} nats{inactive}, so codes say nothing about x. "
             "Let the weight of the rate rise over more epochs (--warmup 10) or several times (--warmup 5 --cycles 4), "
-            "or lower it (--beta 0.5); where the data are real numbers, see that their variance is learned "
-            "(--likelihood gaussian)."
+            "or lower it (--beta 1, then 0.5). With --likelihood squared-error, whose variance is fixed, pass "
+            "--likelihood gaussian, which learns it."
         )
     elif active == 0:
         yield (
