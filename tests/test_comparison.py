@@ -215,6 +215,19 @@ def test_another_seed_of_the_evaluation_is_another_draw_by_the_same_protocol(mak
     assert "`vaekit evaluate RUN --seed 0`" not in compare(same).text(300)
 
 
+def test_the_same_data_by_another_name_are_the_same(make):
+    renamed = {"protocol": PROTOCOL.replace("digits", "copy"), "data": {"name": "copy"}}
+    [col] = compare([make("a", nll=1.0), make("b", nll=2.0, **renamed)]).columns
+    assert None not in col.cells
+    assert col.protocol[0] == "digits (data 7e2ca9bd15f8)"
+
+
+def test_the_curve_of_bounds_is_shown_when_it_is_asked_for(make):
+    run = make(nll=1.0, nll_se=0.1, bound_5=-1.5, bound_5_se=0.1)
+    assert [col.name for col in compare([run]).columns] == ["nll"]
+    assert values(compare([run], metrics=["bound_5"]), "bound_5") == [[(-1.5,)]]
+
+
 def test_families_have_protocols_of_their_own(make):
     def annealed(chains, **numbers):
         sentence = f"100 examples; NLL by annealed importance sampling, {chains} chains; seed 0"
@@ -229,6 +242,7 @@ def test_families_have_protocols_of_their_own(make):
     assert values(table, "nll") == [[(1.0,), (2.0,), (3.0,)]]  # a number without a protocol is none
     assert values(table, "nll_ais") == [[(0.8,), None, None], [None, (0.9,), None]]
     assert values(table, "chains") == []  # a setting
+    assert [col.name for col in compare(runs[:1], metrics=["annealed"]).columns] == ["nll_ais"]
     assert values(compare(runs[:1], metrics=["annealed"]), "nll_ais") == [[(0.8,)]]
     assert values(compare(runs[:1], metrics=["annealed.nll_ais"]), "nll_ais") == [[(0.8,)]]
 
@@ -356,6 +370,7 @@ def test_between_single_runs_it_is_z():
 
 def test_without_noise_nothing_is_claimed():
     assert p_value(Sample((1.0,), (None,)), Sample((2.0,), (0.1,))) is None
+    assert Sample((1.0, 2.0), (0.1, None)).error is None  # that of the other is not known to be as small
     assert p_value(Sample((1.0, 1.0), (0.1, 0.1)), Sample((2.0, 2.0), (0.1, 0.1))) is None
     assert p_value(Sample((1.0, 1.0), (None, None)), Sample((1.0, 1.0), (None, None))) == 1.0
 
@@ -522,7 +537,14 @@ def test_text_never_cuts_a_number_and_keeps_to_the_width(table, width):
     assert max(map(len, text.splitlines())) <= width
     shown = [c.shown(len(row.runs)) for col in table.columns for row, c in zip(table.rows, col.cells, strict=True) if c]
     assert all(number in text for number in shown)
-    assert str(compare(table.rows[0].runs)).startswith("\n")
+
+
+def test_of_a_long_name_and_a_number_the_name_is_broken(make):
+    runs = [make(name * 40, nll=1234.5, nll_se=0.012, arguments={"beta": name}) for name in "ab"]
+    text = compare(runs).text(38)
+    assert max(map(len, text.splitlines())) <= 38
+    assert "★ 1,234.500 ± 0.012" in text
+    assert "".join(re.findall(r"^ +(a+)", text, re.MULTILINE)).startswith("a" * 40)
 
 
 def test_runs_on_other_data_are_apart_in_the_text(make):

@@ -204,7 +204,7 @@ def _is_density(config: Mapping[str, Any]) -> bool:
     """Whether the likelihood is one of real numbers. A record that names none is taken at its word about bits."""
     chosen = config.get("arguments", {}).get("likelihood")
     chosen = config.get("spec", {}).get("suggested") if chosen == "auto" else chosen
-    return config.get("recipe") is not None and chosen not in (None, "bernoulli")
+    return chosen not in (None, "bernoulli")
 
 
 def _is_about(clause: str, family: str, name: str) -> bool:
