@@ -200,6 +200,30 @@ def test_every_two_numbers_share_a_column_exactly_if_their_protocols_agree(make)
         assert sorted(map(sorted, together)) == sorted(map(sorted, expected.values()))
 
 
+def test_beneath_a_table_stands_all_of_every_protocol(make):
+    """Also where a metric was only measured by one of the protocols that others were measured by."""
+    more = {"ess": 5.0, "ess_se": 0.1}
+    runs = [
+        make("a", nll=1.0, elbo=1.0, **more),
+        make("b", nll=1.0, elbo=1.0, k=5000, arguments={"beta": 2.0}),
+        make("c", nll=1.0, elbo=1.0, data={"fingerprint": "00ca9bd15f80"}),
+        make("d", nll=1.0, elbo=1.0, protocol=PROTOCOL + "; on a Sunday"),
+    ]
+    table = compare(runs)
+    lines = table.text(1000).splitlines()
+    said = {
+        line.partition(" ")[0]: line.partition(" ")[2].split("; ") for line in lines if line.startswith(("prot", "("))
+    }
+    letters = {}
+    for col in table.columns:
+        own = said[f"({col.letter})"] if col.letter else []
+        assert set(col.protocol) <= {*said["protocol:"], *own}
+        assert set(own) <= set(col.protocol)
+        letters.setdefault(col.name, []).append(col.letter)
+    assert len(set(letters["nll"])) == 4
+    assert letters["ess"] == letters["nll"][:1]
+
+
 def test_another_seed_of_the_evaluation_is_another_draw_by_the_same_protocol(make):
     table = compare([make(str(s), seed=s, nll=1.0 + s, nll_se=0.1) for s in (0, 12)])
     [col] = table.columns

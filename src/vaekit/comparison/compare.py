@@ -188,15 +188,18 @@ def _columns(groups: Sequence[Sequence[Entry]], chosen: Sequence[tuple[str, str]
         for entry in members:
             for m in entry.measured:
                 samples.setdefault((*m.metric, m.protocol), {}).setdefault(row, []).append(m)
+    apart: dict[str, set[str]] = {}  # by family, the clauses that some but not all protocols of a metric have
+    for family, name in chosen:
+        unlike = _apart([key[2] for key in samples if key[:2] == (family, name)])
+        apart.setdefault(family, set()).update(clause for clauses in unlike.values() for clause in clauses)
     columns, letters = [], dict[tuple[str, tuple[str, ...]], str]()
     ambiguous = [name for _, name in chosen]
     for family, name in chosen:
+        drawn = _drawn(entries, family)
         protocols = [key[2] for key in samples if key[:2] == (family, name)]
-        apart, drawn = _apart(protocols), _drawn(entries, family)
         for protocol in protocols:
-            letter = ""
-            if len(protocols) > 1:
-                letter = letters.setdefault((family, apart[protocol]), _letter(len(letters)))
+            own = tuple(clause for clause in protocol if clause in apart[family])
+            lettered = own or len(protocols) > 1
             columns.append(
                 Column(
                     family,
@@ -205,8 +208,8 @@ def _columns(groups: Sequence[Sequence[Entry]], chosen: Sequence[tuple[str, str]
                     _cells(name, samples[family, name, protocol], len(groups)),
                     better(name),
                     f"{family}.{name}" if family and ambiguous.count(name) > 1 else name,
-                    letter,
-                    tuple(shown_clause(clause, names, drawn) for clause in apart[protocol]),
+                    letters.setdefault((family, own), _letter(len(letters))) if lettered else "",
+                    tuple(shown_clause(clause, names, drawn) for clause in own),
                 )
             )
     return tuple(columns)

@@ -100,8 +100,8 @@ class Column:
         cells: For each row its number, or None if it has none by this protocol.
         better: Which way is better; None if neither is, or it is not known.
         title: Its name, with that of the family if another one has the same name.
-        letter: Tells columns of the same metric apart; empty if there is one.
-        apart: The clauses that the other columns of the same metric do not all have.
+        letter: Stands for `apart`; empty if all protocols of the family agree on what this metric's says.
+        apart: The clauses in which protocols of the family differ.
     """
 
     family: str
