@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
+from sklearn.svm import LinearSVC
 
 from vaekit.evaluation.disentanglement import completeness, dci_scores, disentanglement, sap, sap_score
 
@@ -92,8 +93,25 @@ def test_accuracies_are_those_of_one_code_on_new_examples():
         right = np.where(generator.uniform(size=n) < 0.9, factors[:, 0], 1 - factors[:, 0])
         return np.stack([2.0 * right - 1, generator.normal(size=n), factors[:, 1] - 0.5], axis=1), factors
 
-    found = sap._accuracy(*draw(3000), *draw(3000), standardise=False)
-    assert found == pytest.approx(np.array([[0.9, 0.5], [0.5, 0.5], [0.5, 1.0]]), abs=0.04)
+    codes, factors = draw(3000)
+    found = sap._accuracy(codes, factors, *draw(3000), standardise=False)
+    expected = np.array([[0.9, 0.5], [0.5, 0.5], [0.5, 1.0]])
+    assert found == pytest.approx(expected, abs=0.04)
+    # And not on those that were learned from.
+    turned = sap._accuracy(codes, factors, codes, 1 - factors, standardise=False)
+    assert turned == pytest.approx(1 - expected, abs=0.04)
+
+
+def test_the_machine_is_that_of_the_shared_comparison():
+    # Where its penalty decides: codes a tenth in size, three classes of unlike frequency.
+    generator = np.random.default_rng(1)
+    factor = generator.choice(3, p=[0.2, 0.2, 0.6], size=(400, 1))
+    code = 0.1 * (factor + 0.5 * generator.normal(size=(400, 1)))
+    machine = LinearSVC(C=0.01, class_weight="balanced", dual=True, max_iter=100_000, random_state=0)
+    expected = machine.fit(code, factor[:, 0]).score(code, factor[:, 0])
+    assert sap._accuracy(code, factor, code, factor, standardise=False)[0, 0] == pytest.approx(expected, abs=0.01)
+    other = LinearSVC(C=1.0, class_weight="balanced").fit(code, factor[:, 0]).score(code, factor[:, 0])
+    assert abs(other - expected) > 0.05
 
 
 def test_gaps_by_hand():

@@ -12,7 +12,15 @@ from vaekit.data.sprites import load_sprites
 from vaekit.data.transforms import Identity, Scale
 from vaekit.distributions import Bernoulli, Conditional, Gaussian, StandardNormal
 from vaekit.errors import RequestError
-from vaekit.evaluation.disentanglement import METRICS, disentanglement_metrics
+from vaekit.evaluation.disentanglement import (
+    METRICS,
+    beta_vae_score,
+    disentanglement_metrics,
+    factor_vae_score,
+    mig_score,
+    modularity_score,
+    sap_score,
+)
 from vaekit.models import VAE
 
 GRID = np.stack(np.meshgrid(np.arange(5), np.arange(6), np.arange(4), indexing="ij"), -1).reshape(-1, 3)
@@ -65,6 +73,25 @@ def test_the_protocol_in_words():
     assert "MIG 7 bins" in few["protocol"]
     assert "DCI" not in few["protocol"]
     assert not [name for name in few if name.startswith(("dci", "beta", "factor_vae", "sap", "modularity"))]
+
+
+def test_the_numbers_are_those_of_each_metric_with_the_same_arguments():
+    def encode(x):
+        return x - 2
+
+    found = disentanglement_metrics(known(), DATA, Identity(), bins=3, seed=2, **SMALL)
+    drawn = {"repeats": 2, "seed": 2}
+    learned = {"train": 200, "evaluation": 100, **drawn}
+    each = (
+        beta_vae_score(encode, DATA, pairs=16, **learned),
+        factor_vae_score(encode, DATA, batch=16, scale=200, **learned),
+        mig_score(encode, DATA, train=200, bins=3, **drawn),
+        sap_score(encode, DATA, **learned),
+        modularity_score(encode, DATA, train=200, bins=3, **drawn),
+    )
+    for scores in each:
+        for name, value in scores.items():
+            assert found[name] == pytest.approx(value, abs=1e-6)
 
 
 def test_the_same_seed_gives_the_same_numbers_and_the_mode_comes_back():
