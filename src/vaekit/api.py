@@ -269,8 +269,11 @@ def evaluate(
     if data is None:
         known = run.metrics if run.state is RunState.COMPLETE else {}
         key = split if limit is None else f"{split}_first_{limit}"
-        # Families that were measured before stay: each has its own protocol.
-        found = {**known.get(key, {}), **evaluation.metrics}
+        # Families that were measured before stay: each has its own protocol. Those of the likelihood stand at the top.
+        before = known.get(key, {})
+        if "protocol" in evaluation.metrics:
+            before = {name: part for name, part in before.items() if isinstance(part, dict) and "protocol" in part}
+        found = {**before, **evaluation.metrics}
         found["warnings"] = diagnose(found)
         _finish(run, {**known, key: found}, evaluation if key == "test" else None)
     if out is not None:
