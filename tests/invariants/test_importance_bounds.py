@@ -38,7 +38,7 @@ def exact_bounds(k, draws=50_000):
     """The bound of k draws by its definition, and its standard error, for every example."""
     torch.manual_seed(123)
     with torch.no_grad():
-        distortion, rate = vae().infer(X, samples=draws // k * k)
+        distortion, rate, _ = vae().infer(X, samples=draws // k * k)
     values = (-(distortion + rate)).unflatten(0, (-1, k)).logsumexp(1) - math.log(k)
     return values.mean(0), values.std(0) / math.sqrt(len(values))
 

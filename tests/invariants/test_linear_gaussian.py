@@ -33,7 +33,7 @@ def test_the_helper_itself():
 
 def test_with_the_exact_posterior_every_importance_weight_is_the_likelihood():
     model = TRUTH.model()
-    distortion, rate = model.infer(X, samples=50)
+    distortion, rate, _ = model.infer(X, samples=50)
     torch.testing.assert_close(-(distortion + rate), EXACT.expand(50, -1), rtol=1e-10, atol=1e-10)
     for k in (1, 7, 100):
         torch.testing.assert_close(model.log_prob(X, samples=k), EXACT, rtol=1e-10, atol=1e-10)
@@ -45,7 +45,7 @@ def test_the_gap_of_the_bound_is_the_divergence_from_the_exact_posterior(shift, 
     torch.manual_seed(0)
     encoder = WrongPosterior(TRUTH, shift, widen)
     model, draws = TRUTH.model(encoder), 4000
-    distortion, rate = model.infer(X, samples=draws, analytic=analytic)
+    distortion, rate, _ = model.infer(X, samples=draws, analytic=analytic)
     elbo = -(distortion + rate)
     error = elbo.std(0) / math.sqrt(draws)
     assert error.max() < 0.1

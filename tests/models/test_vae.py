@@ -152,7 +152,7 @@ def test_a_context_reaches_every_part_and_stays_with_its_row(samples):
     model = linear(context_dim=3, prior=ContextPrior()).double()
     x, context = torch.randn(5, 4, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
     torch.manual_seed(1)
-    distortion, rate = model.infer(x, context, samples)
+    distortion, rate, _ = model.infer(x, context, samples)
     torch.manual_seed(1)
     q = model.encode(x, context)
     z = q.rsample((samples,))
@@ -171,8 +171,16 @@ def test_a_context_reaches_every_part_and_stays_with_its_row(samples):
 def test_inference_shapes():
     model = linear()
     x = torch.randn(5, 4)
-    assert [t.shape for t in model.infer(x, samples=3)] == [(3, 5), (3, 5)]
-    assert [t.shape for t in model.infer(x, samples=3, analytic=True)] == [(3, 5), (1, 5)]
+    d = model.encode(x).event_shape[0]
+    assert [t.shape for t in model.infer(x, samples=3)] == [(3, 5), (3, 5), (3, 5, d)]
+    assert [t.shape for t in model.infer(x, samples=3, analytic=True)] == [(3, 5), (1, 5), (1, 5, d)]
+
+
+def test_the_parts_of_the_rate_add_up_to_it():
+    model = linear()
+    for analytic in (False, True):
+        _, rate, parts = model.infer(torch.randn(5, 4), samples=3, analytic=analytic)
+        torch.testing.assert_close(parts.sum(-1), rate)
 
 
 def test_draws_of_the_mean_and_of_x_itself():

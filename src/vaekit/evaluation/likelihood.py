@@ -176,7 +176,7 @@ def likelihood_metrics(
                 dense = has_density(model, block[:1])
                 if samples and number == 0:
                     _check_likelihood(model, block[:1])
-                distortion, rate = model.infer(block, analytic=True)
+                distortion, rate, _ = model.infer(block, analytic=True)
                 terms["distortion"].append(distortion.mean(0))
                 terms["rate"].append(rate.mean(0))
                 # Small parts, so that progress shows while a block of long estimates is under way.

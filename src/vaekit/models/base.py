@@ -6,6 +6,7 @@ import contextlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +65,12 @@ def bounds_from_weights(weights: Tensor, samples: Sequence[int]) -> Tensor:
     return torch.stack(bounds)
 
 
+def _rivals(objective: Objective) -> dict[str, nn.Module]:
+    """The networks of an objective that are trained against the model, by name."""
+    rivals: dict[str, nn.Module] = getattr(objective, "rivals", {})
+    return rivals
+
+
 def _at_least_one_draw(samples: Sequence[int]) -> int:
     if min(samples, default=0) < 1:
         raise RequestError(f"samples are {tuple(samples)}; expected at least 1 importance sample: pass 1000, say")
@@ -101,13 +108,18 @@ class LatentVariableModel(nn.Module, ABC):
     def phases(self) -> dict[str, list[nn.Parameter]]:
         r"""Return the parameters of each phase of a training step, by the phase's name.
 
-        The trainer gives each phase an optimiser and calls `forward` with the phase's name. Most models have one;
-        an adversarial model has two or three.
+        The trainer gives each phase an optimiser and calls `forward` with the phase's name, one after the other on
+        the same batch. Most models have one, "bound"; each rival of the objective, a network that is trained against
+        the model, has another.
         """
-        return {"bound": [p for p in self.parameters() if p.requires_grad]}
+        rivals = {name: list(module.parameters()) for name, module in _rivals(self.objective).items()}
+        theirs = {id(p) for parameters in rivals.values() for p in parameters}
+        return {"bound": [p for p in self.parameters() if p.requires_grad and id(p) not in theirs], **rivals}
 
     def forward(self, x: Tensor, context: Tensor | None = None, phase: str = "bound") -> Loss:
         """Return the loss of a phase and its terms."""
+        if phase in _rivals(self.objective):
+            return cast(Loss, self.objective.rival_loss(phase, self, x, context))  # type: ignore[attr-defined]
         return self.objective(self, x, context)
 
     def elbo(self, x: Tensor, context: Tensor | None = None, samples: int = 1) -> Tensor:
@@ -125,7 +137,7 @@ class LatentVariableModel(nn.Module, ABC):
             context: Context, shape `(n, ...)`.
             samples: Draws of z for each example, to average over.
         """
-        distortion, rate = self.infer(x, context, samples, analytic=True)
+        distortion, rate, _ = self.infer(x, context, samples, analytic=True)
         return -(distortion.mean(0) + rate.mean(0))
 
     @torch.no_grad()
@@ -218,7 +230,7 @@ class LatentVariableModel(nn.Module, ABC):
             for done in range(0, samples, draws):
                 full = len(x[part]) == examples and samples - done >= draws
                 infer = compiled if compiled is not None and full else self.infer
-                distortion, rate = infer(x[part], given, min(draws, samples - done))
+                distortion, rate, _ = infer(x[part], given, min(draws, samples - done))
                 pieces.append(-(distortion + rate))
             yield torch.cat(pieces)
 
