@@ -3,7 +3,7 @@ r"""A plan: a model and how to train it. It is what a recipe returns."""
 __all__ = ["DataSpec", "Plan"]
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,9 @@ class DataSpec:
         shape: Shape of one example.
         levels: Number of values an entry takes as stored, such as 256 for bytes; None for real numbers.
         suggested: Name of the likelihood that suits the data.
+        size: Number of training examples.
+        classes: Number of classes, where the examples have labels.
+        context_shape: Shape of what else a conditional model is told of one example, where there is anything.
         mean: Mean of the training examples as fractions of the largest level, shape `shape`; None when a saved
             model is rebuilt, where weights are loaded anyway.
 
@@ -38,6 +41,9 @@ class DataSpec:
     shape: tuple[int, ...]
     levels: int | None
     suggested: str
+    size: int = 0
+    classes: int | None = None
+    context_shape: tuple[int, ...] | None = None
     mean: np.ndarray[Any, Any] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
@@ -47,16 +53,30 @@ class DataSpec:
 
         largest = 1 if data.levels is None else data.levels - 1
         mean = mean_of(data.train.x) / largest
-        return cls(data.name, data.shape, data.levels, data.suggested, mean)
+        context = data.train.context
+        return cls(
+            data.name,
+            data.shape,
+            data.levels,
+            data.suggested,
+            len(data.train),
+            data.classes,
+            None if context is None else tuple(context.shape[1:]),
+            mean,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return what `config.json` keeps."""
-        return {"name": self.name, "shape": list(self.shape), "levels": self.levels, "suggested": self.suggested}
+        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "mean"}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> "DataSpec":
         """Read what `config.json` kept."""
-        return cls(entry["name"], tuple(entry["shape"]), entry["levels"], entry["suggested"])
+        kept: dict[str, Any] = {}
+        for name in (f.name for f in fields(cls) if f.name != "mean"):
+            kept[name] = tuple(entry[name]) if isinstance(entry[name], list) else entry[name]
+        return cls(**kept)
 
 
 @dataclass(frozen=True)
@@ -79,6 +99,8 @@ class Plan:
         train_on: "train", or "all" for training and validation data together, where a published protocol has no
             validation set. The validation columns of the log then describe data that were seen.
         select: Keep the weights of the "best" epoch by the validation bound, or those of the "last".
+        phases: What a phase's optimiser has of its own, by the phase's name: "learning_rate", "betas", "eps",
+            "weight_decay", as for the discriminator of an adversarial objective.
 
     Raises:
         RequestError: If a value is out of its range.
@@ -98,6 +120,7 @@ class Plan:
     patience: int | None = None
     train_on: str = "train"
     select: str = "best"
+    phases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
@@ -126,6 +149,20 @@ class Plan:
                 raise RequestError(
                     f"{name} is {value!r}; expected one of {', '.join(choices)}.{nearest(value, choices)}"
                 )
+        for name, options in self.phases.items():
+            known = ("learning_rate", "betas", "eps", "weight_decay")
+            for option in options:
+                if option not in known:
+                    raise RequestError(
+                        f"phase {name!r} has an option {option!r}; expected one of {', '.join(known)}."
+                        f"{nearest(option, known)}"
+                    )
+        unknown = self.phases.keys() - self.model.phases().keys()
+        if unknown:
+            raise RequestError(
+                f"there are options for phases {', '.join(sorted(unknown))}; expected names of the model's phases, "
+                f"{', '.join(self.model.phases())}"
+            )
         settled = self.model.objective.settled
         if settled >= self.epochs:
             raise RequestError(

@@ -68,7 +68,7 @@ def test_a_bound_is_the_mean_over_disjoint_groups_of_the_draws(monkeypatch):
     def infer(x, context=None, samples=1, *, analytic=False):
         start = sum(asked)
         asked.append(samples)
-        return -weights[start : start + samples], torch.zeros(())
+        return -weights[start : start + samples], torch.zeros(()), None
 
     monkeypatch.setattr(model, "infer", infer)
     bounds = model.importance_bounds(X[:4], (1, 3, 10), rows=16)

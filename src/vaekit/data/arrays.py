@@ -20,6 +20,7 @@ from vaekit.errors import RequestError, nearest
 
 _SPLITS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
 _LABELS = ("y", "labels")
+_CONTEXT = ("c", "context")
 _ZIP = b"PK"
 
 
@@ -36,8 +37,9 @@ def load_file(
     A `.npy` file holds the examples. An `.npz` file holds either the examples, as its only array or under `x`, with
     labels under `y` or `labels` if there are any; or splits, under `train`, `validation` (or `valid`, `val`) and
     `test`, each also as `x_train` or `train_x`, with labels as `y_train`, `train_y`, `labels_train` or
-    `train_labels`. Splits are used as they are; one that is missing is drawn from train. What becomes of the values
-    is said at `vaekit.data.from_arrays`.
+    `train_labels`. What a conditional model is told of the examples, if it is not the label, is found in the same way
+    under `c` or `context`. Splits are used as they are; one that is missing is drawn from train. What becomes of the
+    values is said at `vaekit.data.from_arrays`.
 
     A file that does not fit in memory is read as needed: its values are checked in one pass, and the file must stay
     as it is while it is in use. An `.npz` file of that size must not be compressed.
@@ -66,8 +68,9 @@ def load_file(
     with _reading(path):
         file = _Archive(path) if _is_archive(path) else _Single(path)
         found = _parts(file.names, key)
-        parts = {part: (file.rows(x), None if y is None else file.whole(y)) for part, (x, y) in found.items()}
-        return assemble(parts, name=path.stem, seed=seed, validation=validation, test=test)
+        parts = {part: (file.rows(x), None if y is None else file.whole(y)) for part, (x, y, _) in found.items()}
+        contexts = {part: file.whole(c) for part, (_, _, c) in found.items() if c is not None}
+        return assemble(parts, contexts=contexts, name=path.stem, seed=seed, validation=validation, test=test)
 
 
 class _Single:
@@ -141,27 +144,30 @@ def _damaged(path: Path, error: BaseException) -> RequestError:
     return RequestError(f"{path} cannot be read ({reason}); expected a whole .npy or .npz file: save or copy it again")
 
 
-def _parts(names: Sequence[str], key: str | None) -> dict[str, tuple[str, str | None]]:
-    """Find the splits, or else the one array of examples, with their labels."""
+def _parts(names: Sequence[str], key: str | None) -> dict[str, tuple[str, str | None, str | None]]:
+    """Find the splits, or else the one array of examples, with their labels and contexts."""
     listed = ", ".join(names) or "nothing"
-    labels = _first(names, _LABELS)
+    labels, context = _first(names, _LABELS), _first(names, _CONTEXT)
     if key is not None:
         if key not in names:
             raise RequestError(f"key is {key!r}; expected one of {listed}: pass another key.{nearest(key, names)}")
-        return {"train": (key, labels)}
+        return {"train": (key, labels, context)}
     parts = {}
     for part, aliases in _SPLITS.items():
         x = _first(names, [name for a in aliases for name in (a, f"x_{a}", f"{a}_x")])
-        y = _first(names, [name for a in aliases for name in (f"y_{a}", f"{a}_y", f"labels_{a}", f"{a}_labels")])
         if x is not None:
-            parts[part] = (x, y)
+            y, c = (
+                _first(names, [name for a in aliases for kind in kinds for name in (f"{kind}_{a}", f"{a}_{kind}")])
+                for kinds in (_LABELS, _CONTEXT)
+            )
+            parts[part] = (x, y, c)
     if "train" in parts:
         return parts
     if "x" in names:
-        return {"train": ("x", labels)}
-    others = [name for name in names if name not in _LABELS]
+        return {"train": ("x", labels, context)}
+    others = [name for name in names if name not in (*_LABELS, *_CONTEXT)]
     if len(others) == 1:
-        return {"train": (others[0], labels)}
+        return {"train": (others[0], labels, context)}
     raise RequestError(
         f"it holds {listed}; expected x, or train with validation and test, or a single array: "
         "say which array is meant with key=NAME"

@@ -22,14 +22,16 @@ _SAMPLED = 1000  # rows of a split that are hashed where there are more
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    r"""Examples and, where there are any, their labels.
+    r"""Examples and, where there are any, their labels and what else is known of them.
 
     Arguments:
         x: Examples as stored, of shape `(n, *shape)`: an array, or rows that are read when they are asked for.
         labels: Class numbers, int64 of shape `(n,)`, or None.
+        context: What a conditional model is told of each example, float32 of shape `(n, ...)`, such as a vector of
+            attributes or an image; None where that is the label, or nothing.
 
     Raises:
-        RequestError: If `x` has fewer than two axes, or there are not as many labels as examples.
+        RequestError: If `x` has fewer than two axes, or there are not as many labels or contexts as examples.
 
     Example:
         >>> len(Split(np.zeros((5, 2), np.float32)))
@@ -38,6 +40,7 @@ class Split:
 
     x: Rows
     labels: NDArray[np.int64] | None = None
+    context: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.x.ndim < 2:
@@ -50,6 +53,16 @@ class Split:
                 f"labels have shape {self.labels.shape}; expected ({len(self.x)},), one for each example of x: "
                 "pass as many labels as examples"
             )
+        if self.context is not None and (self.context.ndim < 2 or len(self.context) != len(self.x)):
+            raise RequestError(
+                f"context has shape {self.context.shape}; expected ({len(self.x)}, ...), one row for each example of "
+                "x: reshape it, as c[:, None] for one number an example"
+            )
+
+    @property
+    def given(self) -> NDArray[Any] | None:
+        """What a conditional model is told of each example: its context, or else its label."""
+        return self.labels if self.context is None else self.context
 
     def __len__(self) -> int:
         return len(self.x)
@@ -122,6 +135,13 @@ class Dataset:
         """Shape of one example: `(C, H, W)` for images, `(D,)` for vectors."""
         return tuple(self.train.x.shape[1:])
 
+    @property
+    def classes(self) -> int | None:
+        """How many classes the labels tell apart; None where there are no labels."""
+        if self.label_names is not None:
+            return len(self.label_names)
+        return None if self.train.labels is None else int(self.train.labels.max(initial=-1)) + 1
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, of the bytes, shapes and types of all splits and their labels.
@@ -132,10 +152,10 @@ class Dataset:
         digest = hashlib.sha256()
         whole = sum(_nbytes(split.x) for split in self.splits.values()) <= _READ_WHOLE
         for name, split in self.splits.items():
-            for part, rows in (("x", split.x), ("labels", split.labels)):
+            for part, rows in (("x", split.x), ("labels", split.labels), ("context", split.context)):
                 if rows is not None:
                     digest.update(f"{name}.{part} {rows.dtype.str} {tuple(rows.shape)};".encode())
-                    seen = rows if whole or part == "labels" else rows[spread(len(rows), _SAMPLED)]
+                    seen = rows if whole or part != "x" else rows[spread(len(rows), _SAMPLED)]
                     for _, block in blocks(seen):
                         digest.update(np.ascontiguousarray(block).data if block.size else b"")
         return digest.hexdigest()
@@ -152,6 +172,7 @@ def from_arrays(
     x: Any,
     labels: Any = None,
     *,
+    context: Any = None,
     name: str = "arrays",
     seed: int = 0,
     validation: float = 0.1,
@@ -167,6 +188,7 @@ def from_arrays(
         x: Examples, of shape `(n, ...)`. A memory map (`numpy.load(path, mmap_mode="r")`) that does not fit in memory
             is read as needed.
         labels: Class numbers or class names, of shape `(n,)`.
+        context: What a conditional model is told of each example, numbers of shape `(n, ...)`.
         name: What to call the dataset.
         seed: Seed of the split. One seed, one split, in every version of NumPy.
         validation: Part of the examples to validate on, in [0, 1), or their number.
@@ -181,12 +203,14 @@ def from_arrays(
         >>> len(data.train), len(data.validation), len(data.test), data.label_names
         (16, 2, 2, ('a', 'b'))
     """
-    return assemble({"train": (x, labels)}, name=name, seed=seed, validation=validation, test=test)
+    contexts = {} if context is None else {"train": context}
+    return assemble({"train": (x, labels)}, contexts=contexts, name=name, seed=seed, validation=validation, test=test)
 
 
 def assemble(
     parts: Mapping[str, tuple[Any, Any]],
     *,
+    contexts: Mapping[str, Any] | None = None,
     name: str,
     seed: int = 0,
     validation: float = 0.1,
@@ -197,6 +221,7 @@ def assemble(
 
     Arguments:
         parts: Examples and labels (or None) under "train" and, if they exist, "validation" and "test".
+        contexts: What a conditional model is told of the examples, for the same splits, where there is anything.
         name: What to call the dataset.
         seed: Seed of the draw.
         validation: Part or number of the train examples to draw for validation, if it is missing.
@@ -214,7 +239,8 @@ def assemble(
     words = {part: "x" if len(parts) == 1 else part for part in parts}
     arrays, levels = stored({words[part]: x for part, (x, _) in parts.items()})
     numbers, label_names = numbered({words[part]: y for part, (_, y) in parts.items()})
-    splits = {part: Split(arrays[word], numbers[word]) for part, word in words.items()}
+    given = _contexts(contexts or {}, parts)
+    splits = {part: Split(arrays[word], numbers[word], given.get(part)) for part, word in words.items()}
 
     wanted = {part: size for part, size in (("validation", validation), ("test", test)) if part not in parts}
     made = "splits as given"
@@ -250,8 +276,37 @@ def _draw(whole: Split, wanted: Mapping[str, float], seed: int) -> dict[str, Spl
     order = np.random.RandomState(seed).permutation(n)
     bounds = np.cumsum([left, *counts.values()])[:-1]
     drawn = dict(zip(("train", *counts), np.split(order, bounds), strict=True))
-    labels = whole.labels
-    return {part: Split(take(whole.x, rows), None if labels is None else labels[rows]) for part, rows in drawn.items()}
+    labels, context = whole.labels, whole.context
+    return {
+        part: Split(
+            take(whole.x, rows),
+            None if labels is None else labels[rows],
+            None if context is None else context[rows],
+        )
+        for part, rows in drawn.items()
+    }
+
+
+def _contexts(contexts: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+    """Check and convert what is known of the examples."""
+    if contexts and contexts.keys() != parts.keys():
+        raise RequestError(
+            f"there are contexts for {', '.join(contexts)}; expected them for {', '.join(parts)}, like the examples: "
+            "give every split its own, or none"
+        )
+    found = {}
+    for part, context in contexts.items():
+        try:
+            array = np.asarray(context).astype(np.float32)
+        except (TypeError, ValueError):
+            raise RequestError(f"the context of {part} is not made of numbers: pass labels for classes") from None
+        if not np.isfinite(array).all():
+            raise RequestError(f"the context of {part} holds NaN or infinity; expected finite numbers: repair it")
+        found[part] = array
+    if len({array.shape[1:] for array in found.values()}) > 1:
+        shapes = ", ".join(f"{array.shape[1:]} in {part}" for part, array in found.items())
+        raise RequestError(f"contexts have the shapes {shapes}; expected one shape: give all splits the same")
+    return found
 
 
 def _nbytes(x: Rows) -> int:

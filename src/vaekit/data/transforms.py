@@ -1,13 +1,14 @@
 r"""From stored values to what a model sees: scaled, binarised or dequantised, on the device, inside the step."""
 
-__all__ = ["Binarise", "Dequantise", "Identity", "Scale", "Transform", "default_transform", "view"]
+__all__ = ["Binarise", "Dequantise", "Identity", "Scale", "Transform", "contexts", "default_transform", "view"]
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vaekit.data.rows import Rows
@@ -258,6 +259,22 @@ def view(
     if not isinstance(seed, int) or seed < 0:
         raise RequestError(f"seed is {seed!r}; expected an integer from 0 up: pass seed=0")
     return _blocks(x, transform, seed, torch.device(device))
+
+
+def contexts(context: NDArray[Any] | None, n: int, device: torch.device | str = "cpu") -> Iterator[Tensor | None]:
+    r"""Yield what a conditional model is told of n examples in the blocks of `view`, or None for each of them.
+
+    Arguments:
+        context: Of shape `(n, ...)`, or None for a model that is told nothing.
+        n: How many examples.
+        device: Where to put the blocks.
+
+    Example:
+        >>> [len(block) for block in contexts(np.zeros(1200, np.int64), 1200)], list(contexts(None, 1200))
+        ([1000, 200], [None, None])
+    """
+    for start in range(0, n, _BLOCK):
+        yield None if context is None else torch.as_tensor(context[start : start + _BLOCK]).to(device)
 
 
 def _blocks(x: Rows | Tensor, transform: Transform, seed: int, device: torch.device) -> Iterator[Tensor]:

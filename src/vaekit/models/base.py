@@ -90,6 +90,11 @@ class LatentVariableModel(nn.Module, ABC):
 
     objective: Objective
 
+    @property
+    def conditional(self) -> bool:
+        """Whether the model describes data given a context, which all of its methods then have to be told."""
+        return False
+
     @abstractmethod
     def infer(self, x: Tensor, context: Tensor | None = None, samples: int = 1, *, analytic: bool = False) -> Inference:
         r"""Draw z for each example and weigh it.

@@ -2,7 +2,7 @@ r"""What is checked before a training begins, and before anything is written."""
 
 __all__ = ["check_fit", "likelihood_support"]
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from vaekit.models.base import LatentVariableModel, seeded
 from vaekit.plan import Plan
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from vaekit.data import Dataset
     from vaekit.data.rows import Rows
 
@@ -41,18 +43,24 @@ def check_fit(plan: Plan, data: "Dataset", processes: int = 1, seed: int = 0) ->
             f"pass --batch-size {plan.batch_size // processes * processes or processes}"
         )
     for name, split in data.splits.items():
+        if plan.model.conditional and split.given is None and len(split):
+            raise RequestError(
+                f"the model describes data given a context, but the {name} split of {data.name} has neither labels nor "
+                "contexts: pass data that have them, such as mnist, or a model without a context"
+            )
         # Of data that are read as they are needed, one block has to do: all of them can be hours of reading.
-        _check_domain(plan, name, split.x if isinstance(split.x, np.ndarray) else split.x[:1000], seed)
+        x = split.x if isinstance(split.x, np.ndarray) else split.x[:1000]
+        _check_domain(plan, name, x, split.given if plan.model.conditional else None, seed)
 
 
 @torch.no_grad()
-def _check_domain(plan: Plan, name: str, x: "Rows", seed: int) -> None:
-    from vaekit.data.transforms import view
+def _check_domain(plan: Plan, name: str, x: "Rows", context: "NDArray[Any] | None", seed: int) -> None:
+    from vaekit.data.transforms import contexts, view
 
     device = next((p.device for p in plan.model.parameters()), torch.device("cpu"))
     before = 0
-    for block in view(x, plan.transform, seed, device):
-        support = likelihood_support(plan.model, block[:1])
+    for block, given in zip(view(x, plan.transform, seed, device), contexts(context, len(x), device), strict=True):
+        support = likelihood_support(plan.model, block[:1], None if given is None else given[:1])
         if support is None:
             return
         inside = support.check(block).reshape(len(block), -1).all(1)
@@ -68,12 +76,15 @@ def _check_domain(plan: Plan, name: str, x: "Rows", seed: int) -> None:
 
 
 @torch.no_grad()
-def likelihood_support(model: LatentVariableModel, x: torch.Tensor) -> constraints.Constraint | None:
+def likelihood_support(
+    model: LatentVariableModel, x: torch.Tensor, context: torch.Tensor | None = None
+) -> constraints.Constraint | None:
     r"""Return where a model's likelihood lives, entry by entry, or None for a model that does not decode.
 
     Arguments:
         model: The model.
         x: A few examples, shape `(n, *data_shape)`.
+        context: What a conditional model is told of them, shape `(n, ...)`.
     """
     decode, encode = getattr(model, "decode", None), getattr(model, "encode", None)
     if decode is None or encode is None:
@@ -81,7 +92,7 @@ def likelihood_support(model: LatentVariableModel, x: torch.Tensor) -> constrain
     training = model.training
     model.eval()
     with seeded(0):
-        support = decode(encode(x).mean).support
+        support = decode(encode(x, context).mean, context).support
     model.train(training)
     while isinstance(support, constraints.independent):
         support = support.base_constraint

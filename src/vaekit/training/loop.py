@@ -33,7 +33,10 @@ from vaekit.training.progress import Progress
 from vaekit.training.step import Step, evaluate_terms
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from vaekit.data import Dataset
+    from vaekit.data.dataset import Split
     from vaekit.data.rows import Rows
 
 CHECKPOINT_SECONDS = 10.0  # of training: a kill costs at most this much work, and the epoch under way
@@ -141,16 +144,18 @@ class _Loop:
 
         self.resident = resident(self.x, engine.device)
         examples = torch.tensor(np.asarray(self.x if self.resident else self.x[:2]), device=engine.device)
-        step = Step(self.model, examples if self.resident else None, plan.transform)
+        context = _training_context(plan, data)
+        given = None if context is None else torch.tensor(context, device=engine.device)
+        step = Step(self.model, examples if self.resident else None, plan.transform, given)
         self.plain = step
         self.compiled = self._decide(compile)
         self.phases = self.model.phases()
-        self.names = step.term_names(next(iter(self.phases)), examples[:2])
-        self.sums = torch.zeros(len(self.names), device=engine.device)
-        optimizers = [_optimizer(plan, parameters, engine) for parameters in self.phases.values()]
+        self.terms = {phase: step.term_names(phase, examples[:2]) for phase in self.phases}
+        self.sums = torch.zeros(sum(map(len, self.terms.values())), device=engine.device)
+        optimizers = [_optimizer(plan, phase, parameters, engine) for phase, parameters in self.phases.items()]
         forward = cast(torch.nn.Module, torch.compile(step)) if self.compiled else step
         self.step, self.optimizers = engine.setup(forward, optimizers)
-        self.call: Callable[[Tensor, str], tuple[Tensor, Tensor]] = self.step
+        self.call: Callable[..., tuple[Tensor, Tensor]] = self.step
         self.untried = self.compiled
 
     def _decide(self, compile: bool | str) -> bool:
@@ -201,9 +206,11 @@ class _Loop:
             for number, rows in zip(range(at.batch, self.steps), coming, strict=False):
                 moment = at.epoch + number / self.steps
                 objective.advance(moment)
-                rate = plan.learning_rate * plan.schedule(moment)
-                for phase, optimizer in zip(self.phases, self.optimizers, strict=True):
-                    self._update(phase, optimizer, rows, rate)
+                sums = [
+                    self._update(phase, optimizer, rows, plan.schedule(moment))
+                    for phase, optimizer in zip(self.phases, self.optimizers, strict=True)
+                ]
+                self.sums += torch.cat(sums) if len(sums) > 1 else sums[0]
                 at.batch, at.step = number + 1, at.step + 1
                 if self.untried:  # compiling is part of the run's time, not of its speed
                     self.untried, now = False, time.monotonic()
@@ -221,34 +228,37 @@ class _Loop:
             torch.cuda.synchronize()
         at.seconds += time.monotonic() - clock
 
-    def _batches(self, order: Tensor) -> Generator[Tensor]:
-        """Yield this process's part of each batch of the epoch that is still to come: row numbers, or rows."""
+    def _batches(self, order: Tensor) -> Generator[tuple[Tensor, ...]]:
+        """Yield this process's part of each batch that is still to come: row numbers, and rows that are streamed."""
         first = self.engine.global_rank * self.batch
         parts = order[: self.steps * self.plan.batch_size].view(self.steps, -1)
         mine = parts[self.at.batch :, first : first + self.batch]
         if self.resident:
-            yield from mine.to(self.engine.device)
+            yield from ((numbers,) for numbers in mine.to(self.engine.device))
         else:
-            yield from batches(self.x, mine.flatten(), self.batch, self.engine.device)
+            rows = batches(self.x, mine.flatten(), self.batch, self.engine.device)
+            yield from zip(mine.to(self.engine.device), rows, strict=True)
 
-    def _update(self, phase: str, optimizer: Any, rows: Tensor, rate: float) -> None:
+    def _update(self, phase: str, optimizer: Any, rows: tuple[Tensor, ...], share: float) -> Tensor:
         loss, sums = self._forward(rows, phase)
         self.engine.backward(loss)
         if self.plan.clip is not None:
             self.engine.clip(self.step, optimizer, self.plan.clip)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = share * _learning_rate(self.plan, phase)
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        self.sums += sums
+        # The loss of a phase has gradients for the parameters of others too, which must not be in their next step.
+        (optimizer if len(self.phases) == 1 else self.model).zero_grad(set_to_none=True)
+        return sums
 
-    def _forward(self, rows: Tensor, phase: str) -> tuple[Tensor, Tensor]:
+    def _forward(self, rows: tuple[Tensor, ...], phase: str) -> tuple[Tensor, Tensor]:
+        numbers, *stored = rows
         if not self.untried:
-            result = self.call(rows, phase)
+            result = self.call(numbers, phase, *stored)
         else:
             state = torch.get_rng_state()
             try:
-                result = self.call(rows, phase)
+                result = self.call(numbers, phase, *stored)
             except Exception as error:
                 if not isinstance(error, torch._dynamo.exc.TorchDynamoException):
                     raise
@@ -257,7 +267,7 @@ class _Loop:
                 torch.set_rng_state(state)
                 self.compiled = False
                 self.call = self.plain if isinstance(self.engine, SingleDevice) else _uncompiled(self.step)
-                result = self.call(rows, phase)
+                result = self.call(numbers, phase, *stored)
         return result
 
     def _stopping(self) -> bool:
@@ -286,11 +296,18 @@ class _Loop:
 
     def _means(self) -> dict[str, float]:
         count = self.at.batch * self.batch
-        return dict(zip(self.names, (self.sums / max(count, 1)).tolist(), strict=True))
+        return self._named((self.sums / max(count, 1)).tolist())
+
+    def _named(self, values: list[float]) -> dict[str, float]:
+        """Name the terms of all phases; of terms of one name, those of the first phase that has it."""
+        named: dict[str, float] = {}
+        for name, value in zip((name for terms in self.terms.values() for name in terms), values, strict=True):
+            named.setdefault(name, value)
+        return named
 
     def _finish_epoch(self) -> dict[str, float]:
         at, plan, objective = self.at, self.plan, self.model.objective
-        trained = dict(zip(self.names, self._total(self.sums), strict=True))
+        trained = self._named(self._total(self.sums))
         trained = {name: value / (self.steps * plan.batch_size) for name, value in trained.items()}
         at.epoch, at.batch = at.epoch + 1, 0
         self.sums = torch.zeros_like(self.sums)
@@ -323,10 +340,11 @@ class _Loop:
             self.plan.transform,
             self.seed,
             engine.device,
+            context=self.data.validation.given if self.model.conditional else None,
             rank=engine.global_rank,
             ranks=engine.world_size,
         )
-        names = self.names
+        names = next(iter(self.terms.values()))  # of the phase that trains the model itself
         sums = torch.stack([terms[name].sum() if terms else torch.zeros((), device=engine.device) for name in names])
         return {name: total / len(self.data.validation) for name, total in zip(names, self._total(sums), strict=True)}
 
@@ -430,10 +448,10 @@ class _Loop:
         return Outcome(self.model.eval(), self.history.columns(), facts)
 
 
-def _uncompiled(step: Callable[[Tensor, str], tuple[Tensor, Tensor]]) -> Callable[[Tensor, str], tuple[Tensor, Tensor]]:
-    def call(rows: Tensor, phase: str) -> tuple[Tensor, Tensor]:
+def _uncompiled(step: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple[Tensor, Tensor]]:
+    def call(*inputs: Any) -> tuple[Tensor, Tensor]:
         with torch.compiler.set_stance("force_eager"):
-            return step(rows, phase)
+            return step(*inputs)
 
     return call
 
@@ -442,19 +460,34 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _training_rows(plan: Plan, data: "Dataset") -> "Rows":
+def _training_splits(plan: Plan, data: "Dataset") -> "list[Split]":
     both = plan.train_on == "all" and len(data.validation)
-    return joined(data.train.x, data.validation.x) if both else data.train.x
+    return [data.train, data.validation] if both else [data.train]
 
 
-def _optimizer(plan: Plan, parameters: list[torch.nn.Parameter], engine: Engine) -> torch.optim.Optimizer:
+def _training_rows(plan: Plan, data: "Dataset") -> "Rows":
+    parts = [split.x for split in _training_splits(plan, data)]
+    return joined(*parts) if len(parts) > 1 else parts[0]
+
+
+def _training_context(plan: Plan, data: "Dataset") -> "NDArray[Any] | None":
+    given = [split.given for split in _training_splits(plan, data)] if plan.model.conditional else []
+    return np.concatenate([part for part in given if part is not None]) if given else None
+
+
+def _learning_rate(plan: Plan, phase: str) -> float:
+    return float(plan.phases.get(phase, {}).get("learning_rate", plan.learning_rate))
+
+
+def _optimizer(plan: Plan, phase: str, parameters: list[torch.nn.Parameter], engine: Engine) -> torch.optim.Optimizer:
+    own = plan.phases.get(phase, {})
     kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
     return kind(
         parameters,
-        plan.learning_rate,
-        betas=plan.betas,
-        eps=plan.eps,
-        weight_decay=plan.weight_decay,
+        _learning_rate(plan, phase),
+        betas=own.get("betas", plan.betas),
+        eps=own.get("eps", plan.eps),
+        weight_decay=own.get("weight_decay", plan.weight_decay),
         # A fused step unscales gradients by itself, too late for clipping them.
         fused=plan.clip is None or not engine.scales_gradients,
     )

@@ -3,7 +3,7 @@ r"""One training step's forward pass, from row numbers to the loss, as one modul
 __all__ = ["Step", "evaluate_terms"]
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from vaekit.models.base import LatentVariableModel, seed_of, seeded
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from vaekit.data.rows import Rows
     from vaekit.data.transforms import Transform
 
@@ -22,35 +24,45 @@ class Step(nn.Module):
         model: What is trained.
         x: The training data as stored, shape `(n, *data_shape)`, on the device; None if they come batch by batch.
         transform: From data as stored to what the likelihood describes.
+        context: What a conditional model is told of them, shape `(n, ...)`, on the device.
 
     Shapes:
-        `forward` takes row numbers, shape `(batch,)`, or without x the rows themselves, as stored, and gives the
+        `forward` takes row numbers, shape `(batch,)`, and without x also the rows themselves, as stored, and gives the
         scalar loss and the sum of each term over the batch, in the order of `term_names`.
     """
 
-    def __init__(self, model: LatentVariableModel, x: Tensor | None, transform: "Transform") -> None:
+    def __init__(
+        self, model: LatentVariableModel, x: Tensor | None, transform: "Transform", context: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.model = model
-        # Not a buffer: distributed training would broadcast it at every step.
-        self._x = (x,)
+        # Not buffers: distributed training would broadcast them at every step.
+        self._data = (x, context)
         self._transform = transform
 
-    def forward(self, rows: Tensor, phase: str) -> tuple[Tensor, Tensor]:
+    def forward(self, rows: Tensor, phase: str, stored: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the loss and the summed terms."""
-        stored = rows if self._x[0] is None else self._x[0].index_select(0, rows)
-        loss, terms = self.model(self._transform(stored), phase=phase)
+        x, context = self._data
+        if x is not None:
+            stored = x.index_select(0, rows)
+        assert stored is not None
+        given = None if context is None else context.index_select(0, rows)
+        loss, terms = self.model(self._transform(stored), given, phase=phase)
         return loss, torch.stack([term.detach().sum() for term in terms.values()])
 
     @torch.no_grad()
     def term_names(self, phase: str, x: Tensor) -> tuple[str, ...]:
-        r"""Return the names of a phase's terms, from one pass over examples x, as stored, that leaves all as it was.
+        r"""Return the names of a phase's terms, from one pass over the first examples x that leaves all as it was.
 
         The pass also looks up the closed forms of the divergences, which the compiler could not follow.
         """
         training = self.model.training
         self.model.eval()
+        context = self._data[1]
         with seeded(0):
-            names = tuple(self.model(self._transform(x), phase=phase).terms)
+            names = tuple(
+                self.model(self._transform(x), None if context is None else context[: len(x)], phase=phase).terms
+            )
         self.model.train(training)
         return names
 
@@ -63,6 +75,7 @@ def evaluate_terms(
     seed: int,
     device: torch.device,
     *,
+    context: "NDArray[Any] | None" = None,
     rank: int = 0,
     ranks: int = 1,
 ) -> dict[str, Tensor]:
@@ -78,18 +91,20 @@ def evaluate_terms(
         transform: From data as stored to what the likelihood describes.
         seed: Of the transform's draws and of the posterior's.
         device: Where to compute.
+        context: What a conditional model is told of them, shape `(n, ...)`.
         rank: Number of this process.
         ranks: Number of processes.
     """
-    from vaekit.data.transforms import view
+    from vaekit.data.transforms import contexts, view
 
     parts: list[dict[str, Tensor]] = []
     training = model.training
     model.eval()
-    for number, block in enumerate(view(x, transform, seed, device)):
+    pairs = zip(view(x, transform, seed, device), contexts(context, len(x), device), strict=True)
+    for number, (block, given) in enumerate(pairs):
         if number % ranks == rank:
             with seeded(seed_of(seed, number)):
-                parts.append(model.objective(model, block).terms)
+                parts.append(model.objective(model, block, given).terms)
     model.train(training)
     names: Sequence[str] = list(parts[0]) if parts else ()
     return {name: torch.cat([part[name] for part in parts]) for name in names}
