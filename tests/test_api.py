@@ -413,6 +413,54 @@ def test_evaluate_adds_to_the_metrics_and_leaves_the_rest(run_copy):
     assert Run(run_copy).metrics == after
 
 
+def test_a_likelihood_measured_again_drops_its_numbers_and_keeps_other_families(run_copy):
+    options = {"split": "validation", "progress": False}
+    vaekit.evaluate(run_copy, metrics="likelihood,code-use", nll_samples=5, **options)
+    before = Run(run_copy).metrics["validation"]
+    assert {"nll", "nll_se", "nll_samples", "ess", "bound_5"} < before.keys()
+    vaekit.evaluate(run_copy, metrics="likelihood", nll_samples=0, **options)
+    after = Run(run_copy).metrics["validation"]
+    assert after["code_use"] == before["code_use"]
+    assert not [name for name in after if name.startswith(("nll", "ess", "bound"))]
+    assert "importance samples" not in after["protocol"]
+    # Another family leaves the likelihood as it is.
+    vaekit.evaluate(run_copy, metrics="reconstruction", nll_samples=0, **options)
+    last = Run(run_copy).metrics["validation"]
+    assert last["code_use"] == before["code_use"]
+    assert {name: last[name] for name in after if name != "warnings"} == {
+        name: after[name] for name in after if name != "warnings"
+    }
+
+
+def test_overfitting_is_told_from_the_log_of_the_run(run_copy):
+    lines = (run_copy / "history.csv").read_text().splitlines()
+    names = lines[0].split(",")
+    best = Run(run_copy).metrics["training"]["best_epoch"]
+    rows = [dict(zip(names, line.split(","), strict=True)) for line in lines[1:]]
+    for row in rows:
+        gap = 50 if int(row["epoch"]) == best else 0
+        row["train_elbo"] = str(float(row["validation_elbo"]) + gap)
+    (run_copy / "history.csv").write_text("\n".join([lines[0], *(",".join(row.values()) for row in rows)]) + "\n")
+    options = {"metrics": "likelihood", "nll_samples": 0, "progress": False}
+    numbers = vaekit.evaluate(run_copy, **options)
+    assert any("overfits: the bound is 50.00 nats lower" in warning for warning in numbers["warnings"])
+    assert numbers["warnings"] == Run(run_copy).metrics["test"]["warnings"]
+    assert "train_elbo" not in Run(run_copy).metrics["test"]
+    # Of other data the log says nothing.
+    assert not any("overfits" in warning for warning in vaekit.evaluate(run_copy, "digits", **options)["warnings"])
+
+
+def test_a_training_passes_its_log_to_the_warnings(tmp_path, tiny, monkeypatch):
+    seen = []
+    from vaekit import evaluation
+
+    original = evaluation.evaluate_model
+    monkeypatch.setattr(evaluation, "evaluate_model", lambda *a, **k: seen.append(k["log"]) or original(*a, **k))
+    run = vaekit.train("vae", "digits", out=tmp_path / "run", **tiny)
+    row = run.history["epoch"].index(run.metrics["training"]["best_epoch"])
+    assert seen == [{name: run.history[name][row] for name in ("train_elbo", "validation_elbo")}]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

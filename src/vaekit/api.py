@@ -16,7 +16,7 @@ from vaekit.distributed import is_main_process
 from vaekit.errors import Interrupted, RequestError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
 
@@ -172,6 +172,7 @@ def train(
                     seed=settings["seed"],
                     device=engine.device,
                     progress=progress,
+                    log=_bounds(outcome.history, outcome.facts["best_epoch"]),
                 )
                 _finish(run, {"training": outcome.facts, "test": evaluation.metrics}, evaluation)
             except KeyboardInterrupt:
@@ -251,6 +252,8 @@ def evaluate(
     plan = run.plan
     device = SingleDevice().device
     plan.model.to(device)
+    known = run.metrics if run.state is RunState.COMPLETE else {}
+    log = _bounds(run.history, known.get("training", {}).get("best_epoch")) if data is None else {}
     evaluation = evaluate_model(
         run.model,
         dataset,
@@ -265,16 +268,16 @@ def evaluate(
         seed=seed,
         device=device,
         progress=progress,
+        log=log,
     )
     if data is None:
-        known = run.metrics if run.state is RunState.COMPLETE else {}
         key = split if limit is None else f"{split}_first_{limit}"
         # Families that were measured before stay: each has its own protocol. Those of the likelihood stand at the top.
         before = known.get(key, {})
         if "protocol" in evaluation.metrics:
             before = {name: part for name, part in before.items() if isinstance(part, dict) and "protocol" in part}
         found = {**before, **evaluation.metrics}
-        found["warnings"] = diagnose(found)
+        found["warnings"] = diagnose({**log, **found})
         _finish(run, {**known, key: found}, evaluation if key == "test" else None)
     if out is not None:
         write_json(Path(out), evaluation.metrics)
@@ -298,6 +301,15 @@ def load(run: "str | os.PathLike[str] | Run", *, model: "VAE | None" = None) -> 
         return run.model
     run.load_weights(model)
     return model
+
+
+def _bounds(history: "Mapping[str, Sequence[float]]", epoch: int | None) -> dict[str, float]:
+    """The bounds in training and validation of an epoch, by default the last, as far as the log has them."""
+    epochs = list(history.get("epoch", ()))
+    if not epochs:
+        return {}
+    row = epochs.index(epoch) if epoch in epochs else -1
+    return {name: history[name][row] for name in ("train_elbo", "validation_elbo") if name in history}
 
 
 def _finish(run: "Run", metrics: dict[str, Any], evaluation: "Evaluation | None") -> None:

@@ -28,6 +28,7 @@ HEALTHY = {
     "validation_elbo": -94.3,
     "ess": 60.0,
     "ess_low": 0.01,
+    "nll_samples": 5000,
     "amortisation_gap": 2.6,
 }
 COLLAPSED = {"rate": 0.03, "code_gain": 0.0, "validation_elbo": -92.6, "amortisation_gap": 0.1}
@@ -42,6 +43,7 @@ ILL = {  # what is changed, and what is then said
     "overfit": ({"train_elbo": -80.0}, "overfits: the bound is 14.30 nats lower"),
     "encoder": ({"amortisation_gap": 8.0}, "The encoder is 8.00 nats"),
     "weights": ({"ess_low": 0.3}, "60.0 count in effect, so the NLL is likely too high. For 30% of the examples"),
+    "first look": ({"ess_low": 0.3, "nll_samples": 100}, "The NLL of 100 importance samples is likely too high"),
     "weights of all": ({"ess": 2.3, "ess_low": None}, "importance samples 2.3 count in effect"),
 }
 
@@ -68,6 +70,11 @@ def test_families_may_be_nested(name):
     keys = list(whole)
     nested = {key: whole[key] for key in keys[:5]} | {"family": {key: whole[key] for key in keys[5:]}}
     assert diagnose(nested) == diagnose(whole)
+
+
+def test_a_first_look_at_the_nll_is_warned_of_in_a_line():
+    (first,), (estimate,) = (diagnose(HEALTHY | {"ess_low": 0.3, "nll_samples": k}) for k in (100, 1000))
+    assert len(first) < 100 < len(estimate)
 
 
 def test_several_ills_are_all_told():

@@ -195,7 +195,7 @@ def _clauses(family: str, sentence: str, config: Mapping[str, Any]) -> list[str]
     if seen and family.split(".")[0] not in _AS_STORED:
         if not any(seen in clause for clause in clauses):
             clauses.insert(1, seen)
-        if seen in _BITS and _is_density(config):
+        if seen in _BITS and _is_density(config) and not any(clause.startswith(DENSITY) for clause in clauses):
             clauses.append(DENSITY)
     return clauses
 

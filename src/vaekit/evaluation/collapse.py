@@ -18,6 +18,7 @@ from vaekit.models.base import seed_of, seeded
 
 _NOTHING = 0.1  # nats: a seventh of a bit about a whole example
 _TOLERATED = 0.05  # of the examples may have few effective importance samples
+_MANY = 1000  # importance samples that are meant as an estimate of the NLL
 _FEW_DRAWS = 10  # effective importance samples, under which an estimate hangs on a few draws
 
 
@@ -106,7 +107,8 @@ def diagnose(metrics: Mapping[str, Any]) -> list[str]:
     Arguments:
         metrics: Numbers of one split by the names under which the evaluation reports them, families of them nested
             or not: `rate`, `active_units`, `latent_dim`, `unit_rates`, `unit_active`, `code_gain`,
-            `amortisation_gap`, `ess`, `ess_low`; and `train_elbo` and `validation_elbo`, as the log of a run has them.
+            `amortisation_gap`, `ess`, `ess_low`, `nll_samples`; and `train_elbo` and `validation_elbo`, as the log of
+            a run has them.
 
     Example:
         >>> diagnose({"rate": 25.1, "active_units": 19, "latent_dim": 24})
@@ -204,6 +206,9 @@ def _gaps(number: _Numbers, rate: float) -> Iterator[str]:
         )
     draws, low = number("ess"), number("ess_low")
     if low > _TOLERATED or (math.isnan(low) and draws < _FEW_DRAWS):
+        if (k := number("nll_samples")) < _MANY:  # asked for as a first look, and a long warning would be no news
+            yield f"The NLL of {k:.0f} importance samples is likely too high: --nll-samples 5000 comes closer."
+            return
         where = "" if math.isnan(low) else f" For {low:.0%} of the examples they are too few."
         yield (
             f"Of the importance samples {draws:.1f} count in effect, so the NLL is likely too high.{where} Take more "

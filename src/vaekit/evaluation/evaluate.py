@@ -3,7 +3,7 @@ r"""One call for everything that is reported of a model."""
 __all__ = ["Evaluation", "evaluate_model"]
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,7 @@ def evaluate_model(
     seed: int = 0,
     device: torch.device | str = "cpu",
     progress: bool = False,
+    log: Mapping[str, float] | None = None,
 ) -> Evaluation:
     r"""Measure a model on a split, with the protocol of each family of metrics in words.
 
@@ -67,6 +68,7 @@ def evaluate_model(
         seed: Of every draw.
         device: Where to compute.
         progress: Show a progress bar.
+        log: `train_elbo` and `validation_elbo` of the weights, where training has logged them, for the warnings.
 
     Raises:
         RequestError: If there is no such split or family, the split is empty, or a family does not apply.
@@ -108,11 +110,12 @@ def evaluate_model(
     encoded = codes(model, x, transform, seed=seed, device=device)
     result |= posterior_metrics(encoded) | {"images": len(x), "seed": seed}
     if "likelihood" in families:
-        result["protocol"] = _protocol(data, transform, split, len(x), samples, seed)
+        reason = result.pop("not_comparable", "")
+        result["protocol"] = _protocol(data, transform, split, len(x), samples, seed, reason)
         result["seconds"] = round(time.monotonic() - begun, 2)
     if left_out:
         result["left_out"] = left_out
-    result["warnings"] = diagnose(result)
+    result["warnings"] = diagnose({**(log or {}), **result})
     return Evaluation(result, encoded)
 
 
@@ -122,13 +125,17 @@ def _task(name: str, of: Subject, split: str) -> str:
     return name
 
 
-def _protocol(data: Dataset, transform: Transform, split: str, n: int, samples: Sequence[int], seed: int) -> str:
+def _protocol(
+    data: Dataset, transform: Transform, split: str, n: int, samples: Sequence[int], seed: int, reason: str
+) -> str:
     whole = n == len(data.splits[split])
     parts = [
         f"{data.name}, {'all' if whole else 'the first'} {n:,} {split} examples",
         transform.describe() + (f" drawn once, seed {seed}" if transform.random else ""),
         "bound with one draw of z",
     ]
+    if reason:
+        parts.append(reason)
     if samples:
         parts.append(f"NLL by {max(samples):,} importance samples from the posterior")
     return "; ".join([*parts, "nats an example, ± is one standard error over examples"])
