@@ -12,7 +12,7 @@ from vaekit.data.transforms import Binarise
 from vaekit.distributions import Bernoulli, Conditional, DiagonalGaussian, StandardNormal
 from vaekit.errors import RequestError
 from vaekit.evaluation import FAMILIES, evaluate_model, families
-from vaekit.evaluation.families import chosen
+from vaekit.evaluation.families import Subject, chosen
 from vaekit.models import VAE
 from vaekit.networks import MLP
 
@@ -34,7 +34,8 @@ def model():
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch):
     """Anneal and refine for a moment only: whether they are right is tested where they are."""
-    brief = {"temperatures": 10, "steps": 3, "chains": 4, "simulated": 4}
+    brief = {"temperatures": 10, "steps": 3, "chains": 4}
+    monkeypatch.setattr(families, "SIMULATED", 4)
     monkeypatch.setattr(families, "annealed_metrics", functools.partial(families.annealed_metrics, **brief))
     monkeypatch.setattr(families, "amortisation_metrics", functools.partial(families.amortisation_metrics, steps=10))
 
@@ -88,6 +89,17 @@ def without_times(part):
     if isinstance(part, dict):
         return {key: without_times(value) for key, value in part.items() if key != "seconds"}
     return part
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "disentanglement"])
+@pytest.mark.parametrize(("split", "limit"), [("test", 150), ("train", None)])
+def test_progress_ends_where_it_was_said_to(model, digits, name, split, limit, monkeypatch):
+    monkeypatch.setattr(families, "DRAWS", 200)
+    x = digits.splits[split].x[:limit]
+    subject = Subject(model, digits, x, Binarise(17), split, (2,), 3, generated=140)
+    done = []
+    FAMILIES[name].measure(subject, done.append)
+    assert sum(done) == FAMILIES[name].total(subject)
 
 
 def test_names_of_families():

@@ -20,6 +20,11 @@ from vaekit.evaluation.likelihood import likelihood_metrics
 from vaekit.evaluation.reconstruction import reconstruction_metrics
 from vaekit.models import VAE
 
+DRAWS = 2000  # of z from the aggregate posterior
+CODES = 1000  # examples that are decoded from another's code
+REFINED = 100  # examples whose posteriors are refined
+SIMULATED = 32  # examples of the check of annealing
+
 Advance = Callable[[int], object]
 Numbers = dict[str, Any]
 
@@ -72,6 +77,11 @@ def _likelihood(of: Subject, advance: Advance) -> Numbers:
     return dict(likelihood_metrics(of.model, of.x, of.transform, samples=of.samples, advance=advance, **of.common))
 
 
+def _annealed(of: Subject, advance: Advance) -> Numbers:
+    x = of.x[: of.annealed]
+    return annealed_metrics(of.model, x, of.transform, simulated=SIMULATED, advance=advance, **of.common)
+
+
 def _reconstruction(of: Subject, advance: Advance) -> Numbers:
     net = None
     if len(of.data.shape) == 3 and of.data.shape[0] in (1, 3):
@@ -82,11 +92,21 @@ def _reconstruction(of: Subject, advance: Advance) -> Numbers:
     return reconstruction_metrics(of.model, of.x, of.transform, features=net, advance=advance, **of.common)
 
 
+def _others(of: Subject) -> Rows:
+    """Data that the model was chosen by, but not fitted to: they say what a perfect model would have."""
+    return of.data.validation.x if of.split == "test" else of.x[:0]
+
+
+def _drawn(of: Subject) -> int:
+    """Return the size of each of the three sets of generation."""
+    rows = [of.x, others] if len(others := _others(of)) else [of.x[: len(of.x) // 2]]
+    return min(of.generated, *map(len, rows))
+
+
 def _generation(of: Subject, advance: Advance) -> Numbers:
     from vaekit.evaluation.generation import generation_metrics
 
-    # Data that the model was chosen by, but not fitted to, say what a perfect model would have.
-    others = of.data.validation.x if of.split == "test" else of.x[:0]
+    others = _others(of)
     numbers: Numbers = generation_metrics(
         of.model,
         of.x,
@@ -115,23 +135,25 @@ FAMILIES: dict[str, Family] = {
     ),
     "annealed": Family(
         "NLL by annealed importance sampling, and the gap of its bounds on data of the model's own",
-        lambda of, advance: annealed_metrics(of.model, of.x[: of.annealed], of.transform, advance=advance, **of.common),
-        lambda of: min(of.annealed, len(of.x)) + 32,
+        _annealed,
+        lambda of: min(of.annealed, len(of.x)) + SIMULATED,
     ),
     "aggregate": Family(
         "mutual information, total correlation and dimension-wise KL of the aggregate posterior",
-        lambda of, advance: aggregate_metrics(of.model, of.x, of.transform, advance=advance, **of.common),
-        lambda of: None,
+        lambda of, advance: aggregate_metrics(of.model, of.x, of.transform, draws=DRAWS, advance=advance, **of.common),
+        lambda of: DRAWS,
     ),
     "code-use": Family(
         "what the decoder loses with the code of another example",
-        lambda of, advance: code_use_metrics(of.model, of.x, of.transform, advance=advance, **of.common),
-        lambda of: None,
+        lambda of, advance: code_use_metrics(of.model, of.x, of.transform, images=CODES, advance=advance, **of.common),
+        lambda of: min(CODES, len(of.x)),
     ),
     "amortisation": Family(
         "what a posterior refined for each example gains over the encoder's",
-        lambda of, advance: amortisation_metrics(of.model, of.x, of.transform, advance=advance, **of.common),
-        lambda of: min(100, len(of.x)),
+        lambda of, advance: amortisation_metrics(
+            of.model, of.x, of.transform, images=REFINED, advance=advance, **of.common
+        ),
+        lambda of: min(REFINED, len(of.x)),
     ),
     "reconstruction": Family(
         "squared error, PSNR, SSIM and perceptual distance of reconstructions",
@@ -141,7 +163,7 @@ FAMILIES: dict[str, Family] = {
     "generation": Family(
         "Fréchet and kernel distance, precision, recall, density and coverage of samples, beside real against real",
         _generation,
-        lambda of: 3 * min(of.generated, len(of.x)),
+        lambda of: 3 * _drawn(of),
     ),
     "disentanglement": Family(
         "β-VAE, FactorVAE, MIG, DCI, SAP and modularity scores, for data with known factors",
