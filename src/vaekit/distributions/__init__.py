@@ -1,22 +1,62 @@
 r"""Posterior heads, priors, likelihoods and the divergences between them."""
 
+from vaekit.distributions.ancestral import Ancestral
 from vaekit.distributions.conditional import Conditional
 from vaekit.distributions.delta import Delta
 from vaekit.distributions.divergences import kl_divergence
+from vaekit.distributions.families import posterior, prior_for
 from vaekit.distributions.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood, likelihood
-from vaekit.distributions.posteriors import DiagonalGaussian, Point
-from vaekit.distributions.priors import StandardNormal
+from vaekit.distributions.mixtures import DiagonalMixture, MixturePrior, VampPrior
+from vaekit.distributions.posteriors import (
+    DiagonalGaussian,
+    FullGaussian,
+    Laplace,
+    Logistic,
+    Point,
+    Posterior,
+    StudentT,
+)
+from vaekit.distributions.priors import (
+    ConditionalPrior,
+    Factorised,
+    LearnedNormal,
+    RelaxedUniform,
+    StandardNormal,
+    SymmetricDirichlet,
+)
+from vaekit.distributions.restricted_posteriors import Dirichlet, Gamma, GumbelSoftmax, Kumaraswamy, LogNormal
 
 __all__ = [
+    "Ancestral",
     "Bernoulli",
     "Conditional",
+    "ConditionalPrior",
     "ContinuousBernoulli",
     "Delta",
     "DiagonalGaussian",
+    "DiagonalMixture",
+    "Dirichlet",
+    "Factorised",
+    "FullGaussian",
+    "Gamma",
     "Gaussian",
+    "GumbelSoftmax",
+    "Kumaraswamy",
+    "Laplace",
+    "LearnedNormal",
     "Likelihood",
+    "LogNormal",
+    "Logistic",
+    "MixturePrior",
     "Point",
+    "Posterior",
+    "RelaxedUniform",
     "StandardNormal",
+    "StudentT",
+    "SymmetricDirichlet",
+    "VampPrior",
     "kl_divergence",
     "likelihood",
+    "posterior",
+    "prior_for",
 ]
