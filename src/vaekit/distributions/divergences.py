@@ -31,10 +31,15 @@ def kl_divergence(q: Distribution, p: Distribution) -> Tensor:
     return result
 
 
-def _full(diagonal: Independent[Distribution]) -> MultivariateNormal:
+def _normal(diagonal: Independent[Distribution]) -> Normal:
     normal = diagonal.base_dist
     if not isinstance(normal, Normal) or diagonal.reinterpreted_batch_ndims != 1:
         raise NotImplementedError(f"no closed-form KL divergence for {diagonal}")
+    return normal
+
+
+def _full(diagonal: Independent[Distribution]) -> MultivariateNormal:
+    normal = _normal(diagonal)
     return MultivariateNormal(normal.loc, scale_tril=torch.diag_embed(normal.scale), validate_args=False)
 
 
@@ -43,7 +48,13 @@ def _kl_diagonal_full(q: Independent[Distribution], p: MultivariateNormal) -> Te
 
 
 def _kl_full_diagonal(q: MultivariateNormal, p: Independent[Distribution]) -> Tensor:
-    return kl_divergence(q, _full(p))
+    # Not by way of `_full`: with p diagonal nothing has to be solved, and PyTorch's own cannot be compiled.
+    normal = _normal(p)
+    factor = q.scale_tril
+    spread = (factor / normal.scale.unsqueeze(-1)).square().sum((-2, -1))
+    shift = ((q.loc - normal.loc) / normal.scale).square().sum(-1)
+    logs = normal.scale.log().sum(-1) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return (spread + shift - q.event_shape[0]) / 2 + logs
 
 
 register_kl(Independent, MultivariateNormal)(_kl_diagonal_full)
