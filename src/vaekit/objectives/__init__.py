@@ -1,7 +1,30 @@
 r"""Objectives: what training minimises, and what is reported of it."""
 
-from vaekit.objectives.base import HasLatents, Inference, Infers, Latents, Loss, Objective
-from vaekit.objectives.elbo import ELBO
+from vaekit.objectives.base import Adversarial, HasLatents, Inference, Infers, Latents, Loss, Objective
+from vaekit.objectives.correlation import FactorVAE, TotalCorrelation
+from vaekit.objectives.elbo import ELBO, Bound
 from vaekit.objectives.importance import ImportanceWeighted
+from vaekit.objectives.information import InfoVAE
+from vaekit.objectives.moments import DIP
+from vaekit.objectives.penalised import Penalised
+from vaekit.objectives.rate import Capacity, FreeBits
 
-__all__ = ["ELBO", "HasLatents", "ImportanceWeighted", "Inference", "Infers", "Latents", "Loss", "Objective"]
+__all__ = [
+    "Adversarial",
+    "Bound",
+    "Capacity",
+    "DIP",
+    "ELBO",
+    "FactorVAE",
+    "FreeBits",
+    "HasLatents",
+    "ImportanceWeighted",
+    "InfoVAE",
+    "Inference",
+    "Infers",
+    "Latents",
+    "Loss",
+    "Objective",
+    "Penalised",
+    "TotalCorrelation",
+]

@@ -1,13 +1,27 @@
 r"""What an objective is, and what it asks of a model."""
 
-__all__ = ["HasLatents", "Inference", "Infers", "Latents", "Loss", "Objective", "draws"]
+__all__ = [
+    "Adversarial",
+    "HasLatents",
+    "Inference",
+    "Infers",
+    "Latents",
+    "Loss",
+    "Objective",
+    "choice",
+    "draws",
+    "showing_latents",
+    "stopped",
+]
 
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, cast
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaekit.errors import RequestError
+from vaekit.errors import RequestError, nearest
 
 
 class Inference(NamedTuple):
@@ -59,6 +73,10 @@ class HasLatents(Infers, Protocol):
         """Return the draws with their distortions and rates; see `vaekit.models.VAE.latents`."""
         ...
 
+    def encode(self, x: Tensor, context: Tensor | None = None) -> Distribution:
+        """Return the posterior of z; see `vaekit.models.VAE.encode`."""
+        ...
+
 
 class Loss(NamedTuple):
     r"""What an objective returns.
@@ -101,6 +119,55 @@ class Objective(Protocol):
     def __call__(self, model: Infers, x: Tensor, context: Tensor | None = None) -> Loss:
         """Return the loss and its terms."""
         ...
+
+
+class Adversarial(Objective, Protocol):
+    r"""An objective with networks of its own, each trained against the model in a phase that has its name.
+
+    In the phase "bound" the objective is called as any other, and must give these networks no gradient; in each
+    other phase `rival_loss` is called, which must give the model none.
+    """
+
+    @property
+    def rivals(self) -> dict[str, nn.Module]:
+        """The networks by name, which is the name of their phase."""
+        ...
+
+    def rival_loss(self, phase: str, model: Infers, x: Tensor, context: Tensor | None = None) -> Loss:
+        """Return the loss that a network is trained with, and its terms."""
+        ...
+
+
+def showing_latents(model: Infers) -> HasLatents:
+    r"""Return a model, or raise a `RequestError` if it does not show its draws of z."""
+    if not hasattr(model, "latents"):
+        raise RequestError(
+            f"{type(model).__name__} does not show its draws of z, which this objective looks at; expected a model "
+            "with latents(): use a VAE, or an objective of the rate alone, such as ELBO"
+        )
+    return cast(HasLatents, model)
+
+
+def stopped(module: nn.Module, *arguments: Tensor) -> Any:
+    r"""Call a module so that gradients pass through it to its arguments, and not to its parameters.
+
+    Example:
+        >>> module = nn.Linear(1, 1)
+        >>> z = torch.ones(1, 1, requires_grad=True)
+        >>> stopped(module, z).sum().backward()
+        >>> z.grad is None, module.weight.grad is None
+        (False, True)
+    """
+    parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    return torch.func.functional_call(module, parameters, arguments)
+
+
+def choice(name: str, given: str, known: Sequence[str]) -> str:
+    r"""Return one of several known words, or raise a `RequestError` if it is none of them."""
+    if given not in known:
+        expected = " or ".join(map(repr, known))
+        raise RequestError(f"unknown {name} {given!r}; expected {expected}.{nearest(str(given), known)}")
+    return given
 
 
 def draws(samples: int) -> int:

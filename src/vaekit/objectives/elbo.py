@@ -1,21 +1,55 @@
 r"""The evidence lower bound, and what may be charged for the rate."""
 
-__all__ = ["ELBO", "Estimator"]
+__all__ = ["ELBO", "Bound", "Estimator"]
 
-import math
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vaekit.errors import RequestError, nearest
-from vaekit.objectives.base import Infers, Loss, draws
-from vaekit.schedules import Constant, Schedule
+from vaekit.objectives.annealed import Annealed
+from vaekit.objectives.base import Infers, Loss, choice, draws
+from vaekit.schedules import Schedule
 
 Estimator = Literal["analytic", "monte-carlo"]
 
 
-class ELBO(nn.Module):
+class Bound(Annealed):
+    r"""What the objectives made of a rate and a distortion share: the loss is the distortion and a charge for the rate.
+
+    A subclass says what it charges (`charge`). The terms reported, `elbo`, `rate` and `distortion`, are never
+    weighted: `elbo` is minus their plain sum.
+
+    Arguments:
+        samples: Draws of z for each example.
+        estimator: "analytic" takes the rate in closed form where there is one, "monte-carlo" from the draws.
+
+    Raises:
+        RequestError: If an argument is out of its range.
+    """
+
+    monitor = "elbo"
+
+    def __init__(self, samples: int = 1, estimator: Estimator = "analytic") -> None:
+        super().__init__()
+        self.samples = draws(samples)
+        self.estimator = choice("estimator", estimator, ("analytic", "monte-carlo"))
+
+    def forward(self, model: Infers, x: Tensor, context: Tensor | None = None) -> Loss:
+        """Return the loss and the unweighted terms, in nats, each of shape `(n,)`."""
+        return self.assemble(*model.infer(x, context, self.samples, analytic=self.estimator == "analytic"))
+
+    def assemble(self, distortion: Tensor, rate: Tensor, parts: Tensor | None) -> Loss:
+        r"""Return the loss of draws: distortions and rates, shape `(k, n)`, and the rate's parts, `(k, n, d)`."""
+        distortion, rate, parts = distortion.mean(0), rate.mean(0), None if parts is None else parts.mean(0)
+        terms = {"elbo": -(distortion + rate), "rate": rate, "distortion": distortion}
+        return Loss(distortion.mean() + self.charge(rate, parts), terms)
+
+    def charge(self, rate: Tensor, parts: Tensor | None) -> Tensor:
+        r"""Return what the loss charges for rates, shape `(n,)`, of parts `(n, d)`: here their mean over examples."""
+        return rate.mean()
+
+
+class ELBO(Bound):
     r"""The evidence lower bound, with a weight on the rate that may change with time.
 
     .. math::
@@ -46,45 +80,15 @@ class ELBO(nn.Module):
     """
 
     beta: Tensor
-    monitor = "elbo"
 
     def __init__(self, beta: float | Schedule = 1.0, samples: int = 1, estimator: Estimator = "analytic") -> None:
-        super().__init__()
-        self.schedule: Schedule = Constant(float(beta)) if isinstance(beta, int | float) else beta
-        self.samples = draws(samples)
-        if estimator not in ("analytic", "monte-carlo"):
-            hint = nearest(estimator, ("analytic", "monte-carlo"))
-            raise RequestError(f"unknown estimator {estimator!r}; expected 'analytic' or 'monte-carlo'.{hint}")
-        for weight in (self.schedule(0.0), self.schedule(self.schedule.settled)):
-            if not 0 <= weight < math.inf:
-                raise RequestError(f"beta is {weight}; expected a finite weight of at least 0: pass 1 for the ELBO")
-        self.estimator = estimator
-        # A tensor, so that a compiled step sees one program whatever the weight.
-        self.register_buffer("beta", torch.tensor(self.schedule(0.0)), persistent=False)
+        super().__init__(samples, estimator)
+        self.anneal("beta", beta, "pass 1 for the ELBO")
 
     @property
-    def settled(self) -> float:
-        """The epoch from which beta is constant."""
-        return self.schedule.settled
-
-    def advance(self, epoch: float) -> None:
-        """Set beta for a time in epochs."""
-        if not isinstance(self.schedule, Constant):
-            self.beta.fill_(self.schedule(epoch))
-
-    def weights(self) -> dict[str, float]:
-        """Present value of beta."""
-        return {"beta": float(self.beta)}
-
-    def forward(self, model: Infers, x: Tensor, context: Tensor | None = None) -> Loss:
-        """Return the loss and the unweighted terms, in nats, each of shape `(n,)`."""
-        distortion, rate, parts = model.infer(x, context, self.samples, analytic=self.estimator == "analytic")
-        return self.assemble(distortion.mean(0), rate.mean(0), None if parts is None else parts.mean(0))
-
-    def assemble(self, distortion: Tensor, rate: Tensor, parts: Tensor | None) -> Loss:
-        r"""Return the loss of distortions and rates, each of shape `(n,)`, and of the rate's parts, `(n, d)`."""
-        terms = {"elbo": -(distortion + rate), "rate": rate, "distortion": distortion}
-        return Loss(distortion.mean() + self.charge(rate, parts), terms)
+    def schedule(self) -> Schedule:
+        """The schedule of beta."""
+        return self.schedules["beta"]
 
     def charge(self, rate: Tensor, parts: Tensor | None) -> Tensor:
         r"""Return what the loss charges for the rate, a scalar: here :math:`\beta` times its mean over examples."""
