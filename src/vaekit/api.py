@@ -200,6 +200,7 @@ def evaluate(
     annealed: int = 50,
     generated: int = 10_000,
     features: str = "auto",
+    disentanglement: Literal["brief", "published"] = "brief",
     limit: int | None = None,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
@@ -222,6 +223,7 @@ def evaluate(
         generated: Samples to hold against as many real examples.
         features: Network in whose features samples are compared: auto for the one that suits the data, mnist,
             squeezenet, or inception:PATH with weights that you have.
+        disentanglement: brief, which takes seconds; or published, with the numbers of examples of published scores.
         limit: Use at most so many of the first examples.
         seed: Of every random draw.
         out: Write the numbers to this JSON file too.
@@ -264,6 +266,7 @@ def evaluate(
         annealed=annealed,
         generated=generated,
         features=features,
+        disentanglement=disentanglement,
         limit=limit,
         seed=seed,
         device=device,

@@ -11,7 +11,8 @@ from vaekit.data import from_arrays, load_dataset
 from vaekit.data.transforms import Binarise
 from vaekit.distributions import Bernoulli, Conditional, DiagonalGaussian, StandardNormal
 from vaekit.errors import RequestError
-from vaekit.evaluation import FAMILIES, evaluate_model, families
+from vaekit.evaluation import FAMILIES, disentanglement, evaluate_model, families
+from vaekit.evaluation.disentanglement import BRIEF
 from vaekit.evaluation.families import Subject, chosen
 from vaekit.models import VAE
 from vaekit.networks import MLP
@@ -100,6 +101,21 @@ def test_progress_ends_where_it_was_said_to(model, digits, name, split, limit, m
     done = []
     FAMILIES[name].measure(subject, done.append)
     assert sum(done) == FAMILIES[name].total(subject)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"), [({}, BRIEF), ({"disentanglement": "published"}, {"continuous": False})]
+)
+def test_disentanglement_is_measured_briefly_unless_asked_for_otherwise(model, digits, monkeypatch, asked, expected):
+    seen = []
+    monkeypatch.setattr(disentanglement, "disentanglement_metrics", lambda *a, **k: seen.append(k) or {"protocol": ""})
+    measured(model, digits, metrics=["disentanglement"], limit=5, **asked)
+    assert {name: value for name, value in seen[0].items() if name not in ("advance", "seed", "device")} == expected
+
+
+def test_a_size_of_disentanglement_that_there_is_not(model, digits):
+    with pytest.raises(RequestError, match="expected one of brief, published. Did you mean 'published'"):
+        measured(model, digits, disentanglement="publishd")
 
 
 def test_names_of_families():

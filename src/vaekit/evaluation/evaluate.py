@@ -40,6 +40,7 @@ def evaluate_model(
     annealed: int = 50,
     generated: int = 10_000,
     features: str = "auto",
+    disentanglement: str = "brief",
     limit: int | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -64,6 +65,7 @@ def evaluate_model(
         generated: Samples to hold against as many examples.
         features: The feature net of generation and perceptual distance: "auto" for the one that suits, "mnist",
             "squeezenet", "inception:PATH".
+        disentanglement: "brief", or "published" for the numbers of examples of published comparisons.
         limit: Use at most so many of the first examples.
         seed: Of every draw.
         device: Where to compute.
@@ -74,6 +76,11 @@ def evaluate_model(
         RequestError: If there is no such split or family, the split is empty, or a family does not apply.
     """
     families = chosen(metrics)
+    if disentanglement not in (sizes := ("brief", "published")):
+        raise RequestError(
+            f"disentanglement is {disentanglement!r}; expected one of {', '.join(sizes)}."
+            f"{nearest(disentanglement, sizes)}"
+        )
     if split not in data.splits:
         raise RequestError(
             f"split is {split!r}; expected one of {', '.join(data.splits)}.{nearest(split, data.splits)}"
@@ -84,7 +91,20 @@ def evaluate_model(
     device = torch.device(device)
     if device.type == "cpu":
         keep_freed_memory()
-    subject = Subject(model, data, x, transform, split, samples, annealed, generated, features, seed, device)
+    subject = Subject(
+        model,
+        data,
+        x,
+        transform,
+        split,
+        samples,
+        annealed,
+        generated,
+        features,
+        seed,
+        device,
+        disentanglement == "published",
+    )
     begun = time.monotonic()
     result: dict[str, Any] = {}
     left_out: dict[str, str] = {}

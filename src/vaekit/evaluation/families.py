@@ -45,6 +45,7 @@ class Subject:
         features: Name of the feature net for generation and perceptual distance, "auto" for the one that suits.
         seed: Of every draw.
         device: Where to compute.
+        published: Measure disentanglement at the size of published comparisons, rather than briefly.
     """
 
     model: VAE
@@ -58,6 +59,7 @@ class Subject:
     features: str = "auto"
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    published: bool = False
 
     @property
     def common(self) -> dict[str, Any]:
@@ -122,9 +124,10 @@ def _generation(of: Subject, advance: Advance) -> Numbers:
 
 
 def _disentanglement(of: Subject, advance: Advance) -> Numbers:
-    from vaekit.evaluation.disentanglement import disentanglement_metrics
+    from vaekit.evaluation.disentanglement import BRIEF, disentanglement_metrics
 
-    return disentanglement_metrics(of.model, of.data, of.transform, advance=advance, **of.common)
+    size: dict[str, Any] = {"continuous": False} if of.published else BRIEF
+    return disentanglement_metrics(of.model, of.data, of.transform, advance=advance, **size, **of.common)
 
 
 FAMILIES: dict[str, Family] = {

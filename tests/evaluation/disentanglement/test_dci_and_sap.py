@@ -64,6 +64,15 @@ def test_the_trees_agree_with_gradient_boosting():
             assert extra[name] == pytest.approx(boosted[name], abs=0.15)
 
 
+def test_a_leaf_has_ten_examples():
+    # Of 19 there are no two leaves, so that nothing is learned and nothing is important; of 40 there are.
+    few, more = (dci_scores(lambda x: x, Grid((2, 2)), train=n, evaluation=50, repeats=1) for n in (19, 40))
+    assert few["dci_disentanglement"] == few["dci_completeness"] == 0
+    assert few["dci_informativeness"] < 0.8
+    assert more["dci_disentanglement"] > 0.5
+    assert more["dci_informativeness"] == 1
+
+
 def test_boosted_trees_are_another_way():
     small = Grid((3, 4))
     found = dci_scores(lambda x: x, small, train=200, evaluation=100, trees="boosted", repeats=1)
@@ -128,5 +137,5 @@ def test_classes_need_not_be_equally_frequent():
 
 
 def test_sap_of_two_binary_factors_is_one_half_over_chance():
-    found = sap_score(lambda x: x - 0.5, Grid((2, 2)), train=1000, evaluation=1000)
+    found = sap_score(lambda x: x - 0.5, Grid((2, 2)), train=1000, evaluation=1000, continuous=False)
     assert found["sap"] == pytest.approx(0.5, abs=0.04)

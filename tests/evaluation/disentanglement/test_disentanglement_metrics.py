@@ -13,7 +13,9 @@ from vaekit.data.transforms import Identity, Scale
 from vaekit.distributions import Bernoulli, Conditional, Gaussian, StandardNormal
 from vaekit.errors import RequestError
 from vaekit.evaluation.disentanglement import (
+    BRIEF,
     METRICS,
+    Thinned,
     beta_vae_score,
     disentanglement_metrics,
     factor_vae_score,
@@ -32,17 +34,21 @@ QUICK = {"metrics": ("beta-vae", "factor-vae", "mig"), **SMALL}
 class Known(nn.Module):
     """An encoder whose posterior means are the data, through dropout that must be off, and far from its draws."""
 
-    def __init__(self):
+    def __init__(self, mixing=None):
         super().__init__()
         self.dropout = nn.Dropout(0.5)
+        self.register_buffer("mixing", torch.eye(3) if mixing is None else torch.tensor(mixing))
 
     def forward(self, x, context=None):
-        mean = self.dropout(x - 2)
+        mean = self.dropout((x - 2) @ self.mixing)
         return Independent(Normal(mean, torch.full_like(mean, 3.0)), 1)
 
 
-def known():
-    return VAE(Known(), Conditional(nn.Linear(3, 3), Gaussian((3,), variance=1.0)), StandardNormal(3))
+MIXING = [[1.0, 0.8, 0.0], [0.0, 1.0, 0.8], [-0.8, 0.0, 1.0]]
+
+
+def known(mixing=None):
+    return VAE(Known(mixing), Conditional(nn.Linear(3, 3), Gaussian((3,), variance=1.0)), StandardNormal(3))
 
 
 def test_a_perfect_model_has_perfect_scores_and_they_can_be_written_down():
@@ -50,7 +56,7 @@ def test_a_perfect_model_has_perfect_scores_and_they_can_be_written_down():
     for name in ("beta_vae", "factor_vae", "mig", "dci_disentanglement", "dci_completeness", "dci_informativeness"):
         assert 0.9 <= metrics[name] <= 1
         assert 0 <= metrics[f"{name}_se"] < 0.05
-    assert 0 < metrics["sap"] < 1
+    assert metrics["sap"] > 0.9
     assert metrics["modularity"] > 0.9
     assert (metrics["latent_dim"], metrics["factors"], metrics["seed"]) == (3, ["hue", "size", "place"], 0)
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
@@ -77,9 +83,10 @@ def test_the_protocol_in_words():
 
 def test_the_numbers_are_those_of_each_metric_with_the_same_arguments():
     def encode(x):
-        return x - 2
+        return (x - 2) @ np.float32(MIXING)
 
-    found = disentanglement_metrics(known(), DATA, Identity(), bins=3, seed=2, **SMALL)
+    # Codes that are not perfect, so that every example that is drawn counts.
+    found = disentanglement_metrics(known(MIXING), DATA, Identity(), bins=3, seed=2, **SMALL)
     drawn = {"repeats": 2, "seed": 2}
     learned = {"train": 200, "evaluation": 100, **drawn}
     each = (
@@ -92,6 +99,13 @@ def test_the_numbers_are_those_of_each_metric_with_the_same_arguments():
     for scores in each:
         for name, value in scores.items():
             assert found[name] == pytest.approx(value, abs=1e-6)
+    assert found["factor_vae"] < 0.95
+    plain = disentanglement_metrics(
+        known(MIXING), DATA, Identity(), seed=2, metrics=("sap",), continuous=False, **SMALL
+    )
+    assert plain["sap"] == pytest.approx(sap_score(encode, DATA, continuous=False, **learned)["sap"], abs=1e-6)
+    assert "SAP by linear SVM" in plain["protocol"]
+    assert "SAP by squared correlation" in found["protocol"]
 
 
 def test_the_same_seed_gives_the_same_numbers_and_the_mode_comes_back():
@@ -160,6 +174,43 @@ def test_sprites_by_their_moments():
         "sprites, factors shape, scale, orientation, position_x, position_y (3 × 6 × 40 × 32 × 32)" in good["protocol"]
     )
     assert "bits as stored" in good["protocol"]
+
+
+def test_a_brief_measurement_says_so_and_sees_a_part_of_the_grid():
+    straight = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    done = []
+    options = {"metrics": ("mig", "factor-vae"), "repeats": 1, "batch": 8, "advance": done.append}
+    brief = disentanglement_metrics(moments(straight), load_sprites(), Scale(2), **BRIEF, **options)
+    assert sum(done) <= 3 * 6 * 10 * 8 * 8
+    assert "(3 × 6 × 10 × 8 × 8 of 3 × 6 × 40 × 32 × 32 classes, evenly spaced)" in brief["protocol"]
+    assert "1,000 points to learn from, 500 to score on, not as scores are published" in brief["protocol"]
+    assert 0.35 < brief["mig"] < 0.75
+
+
+def test_the_size_of_published_scores_is_named():
+    options = {"metrics": ("mig",), "repeats": 1}
+    assert "as in the shared comparison" in disentanglement_metrics(known(), DATA, Identity(), **options)["protocol"]
+    for other in ({"bins": 10}, {"train": 9000}, {"combinations": 60}):
+        assert (
+            "not as scores are published"
+            in disentanglement_metrics(known(), DATA, Identity(), **options, **other)["protocol"]
+        )
+
+
+def test_a_thinned_grid_keeps_the_range_of_its_factors():
+    few = Thinned(DATA, 30)
+    assert few.factor_sizes == (3, 3, 2)
+    whole = few.images(np.indices(few.factor_sizes).reshape(3, -1).T)
+    assert len(np.unique(whole, axis=0)) == len(whole)
+    for column, size in zip(whole.T, DATA.factor_sizes, strict=True):
+        classes = np.unique(column)
+        assert classes[0] == 0
+        assert np.ptp(np.diff([*classes, size])) <= 1  # evenly spaced, around the ring
+    drawn = few.sample_factors(2000, np.random.default_rng(0))
+    assert len(np.unique(drawn, axis=0)) == len(whole)
+    assert Thinned(DATA, 120).factor_sizes == DATA.factor_sizes
+    with pytest.raises(RequestError, match="combinations is 7; expected at least 8"):
+        Thinned(DATA, 7)
 
 
 def test_all_metrics_have_a_name():

@@ -10,11 +10,10 @@ from vaekit.evaluation.disentanglement.representation import (
     Reals,
     Representation,
     check_points,
+    held,
     repeated,
     represent,
 )
-
-_EXAMPLES = 2**14  # drawn at once
 
 
 def beta_vae_score(
@@ -85,13 +84,12 @@ def _points(
     representation: Representation, n: int, pairs: int, generator: np.random.Generator
 ) -> tuple[Reals, Classes]:
     """Draw n points, shape `(n, latent_dim)`, and the factor that each is of, shape `(n,)`."""
-    shared = generator.permutation(np.arange(n) % len(representation.sizes))
-    differences = []
-    for factor in np.array_split(shared, -(-n * pairs // _EXAMPLES)):
+    shared, differences = held(representation, n, pairs, generator), []
+    for factor in shared:
         first = representation.draw(len(factor) * pairs, generator)
         second = representation.draw(len(factor) * pairs, generator)
         rows, column = np.arange(len(first)), np.repeat(factor, pairs)
         second[rows, column] = first[rows, column]
         difference = np.abs(representation(first) - representation(second))
         differences.append(difference.reshape(len(factor), pairs, -1).mean(axis=1))
-    return np.concatenate(differences), shared
+    return np.concatenate(differences), np.concatenate(shared)

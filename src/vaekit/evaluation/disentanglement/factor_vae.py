@@ -11,11 +11,10 @@ from vaekit.evaluation.disentanglement.representation import (
     Reals,
     Representation,
     check_points,
+    held,
     repeated,
     represent,
 )
-
-_EXAMPLES = 2**14  # drawn at once
 
 
 def factor_vae_score(
@@ -89,8 +88,7 @@ def _votes(
 ) -> Classes:
     """Count n votes, shape `(number of factors, number of active codes)`."""
     counts = np.zeros((len(representation.sizes), int(active.sum())), np.int64)
-    held = generator.permutation(np.arange(n) % len(representation.sizes))
-    for factor in np.array_split(held, -(-n * batch // _EXAMPLES)):
+    for factor in held(representation, n, batch, generator):
         factors = representation.draw(len(factor) * batch, generator)
         rows, column = np.arange(len(factors)), np.repeat(factor, batch)
         factors[rows, column] = factors[rows // batch * batch, column]  # that of the first example of the batch

@@ -1,6 +1,6 @@
 r"""The codes of combinations of factors: what every disentanglement metric looks at."""
 
-__all__ = ["Encoder", "Representation", "represent"]
+__all__ = ["Encoder", "Representation", "check_points", "held", "repeated", "represent"]
 
 import math
 from collections.abc import Callable, Mapping
@@ -18,6 +18,7 @@ Reals = NDArray[np.float64]
 Encoder = Callable[[NDArray[Any]], NDArray[Any]]
 
 _ROWS = 1000  # examples that are made and encoded at once
+_DRAWN = 2**14  # examples that are drawn at once
 _REMEMBERED = 2**23  # combinations; of more, codes are computed anew each time
 
 
@@ -122,6 +123,19 @@ def represent(codes: Encoder | Representation, data: FactorizedData | None) -> R
     if data is None:
         raise RequestError("an encoder was given without data; expected data with known factors, as Sprites()")
     return Representation(codes, data)
+
+
+def held(representation: Representation, n: int, batch: int, generator: np.random.Generator) -> list[Classes]:
+    r"""Choose the factor that each of n batches agrees in: each as often, in random order, in parts of bounded size.
+
+    Arguments:
+        representation: The codes.
+        n: How many.
+        batch: Examples in each, which bound the length of a part.
+        generator: Of the order.
+    """
+    factors = generator.permutation(np.arange(n) % len(representation.sizes))
+    return np.array_split(factors, -(-n * batch // _DRAWN))
 
 
 def repeated(score: Callable[[np.random.Generator], Mapping[str, float]], repeats: int, seed: int) -> dict[str, float]:

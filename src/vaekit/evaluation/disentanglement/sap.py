@@ -21,7 +21,7 @@ def sap_score(
     *,
     train: int = 10_000,
     evaluation: int = 5_000,
-    continuous: bool = False,
+    continuous: bool = True,
     standardise: bool = False,
     repeats: int = 3,
     seed: int = 0,
@@ -31,14 +31,16 @@ def sap_score(
     .. math::
         \mathrm{SAP} = \frac1K \sum_{k=1}^K \bigl( S_{(1)k} - S_{(2)k} \bigr)
 
-    the gap between the code that predicts a factor best and the second best, with :math:`S_{jk}` either the accuracy
-    on new examples of a linear support vector machine that tells the class of factor k from code j alone, as in the
-    shared comparison of Locatello et al., or with `continuous` the squared correlation of the two, the coefficient
-    of determination of a linear regression.
+    the gap between the code that predicts a factor best and the second best, with :math:`S_{jk}` the squared
+    correlation of code j and factor k, the coefficient of determination of a linear regression. So the paper has it
+    for factors that are ordered, and so perfect codes score 1. A factor whose classes have no order is taken in that
+    of their numbers.
 
-    A linear classifier finds hardly more than the two ends of one ordered code, so that even perfect codes of a
-    factor with many classes have a small gap; published scores of a tenth are high. Its penalty acts on weights, so
-    that the score moves with the scale of the codes; `standardise` takes that away.
+    Without `continuous`, :math:`S_{jk}` is the accuracy on new examples of a linear support vector machine that tells
+    the class of factor k from code j alone, as in the shared comparison of Locatello et al. It finds hardly more than
+    the two ends of one ordered code, so that even perfect codes of a factor with many classes have a small gap;
+    published scores of a tenth are high. Its penalty acts on weights, so that the score moves with the scale of the
+    codes; `standardise` takes that away.
 
     References:
         Variational inference of disentangled latent concepts from unlabeled observations (Kumar, Sattigeri and
@@ -50,8 +52,8 @@ def sap_score(
         codes: From examples to codes, or a `Representation`.
         data: Data with known factors.
         train: Examples to train on.
-        evaluation: Examples to take the accuracy of.
-        continuous: Take factors as numbers and score by squared correlation.
+        evaluation: Examples to take the accuracy of a classifier of.
+        continuous: Take factors as numbers and score by squared correlation, rather than by a linear classifier.
         standardise: Bring each code to variance 1 before it is classified.
         repeats: Independent repetitions, which the score and its standard error are the mean of.
         seed: Of every draw.
@@ -62,7 +64,7 @@ def sap_score(
     Example:
         >>> from vaekit.data.factors import FactorArrays
         >>> factors = np.stack(np.meshgrid(*[np.arange(5)] * 3), -1).reshape(-1, 3)
-        >>> sap_score(lambda x: x, FactorArrays(factors, factors), continuous=True)["sap"] > 0.99
+        >>> sap_score(lambda x: x, FactorArrays(factors, factors))["sap"] > 0.99
         True
     """
     check_points(train=train, evaluation=evaluation)
