@@ -6,7 +6,7 @@ inside.
 
 __all__ = ["decode", "encode", "reconstruct", "sample"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +16,27 @@ from vaekit.errors import RequestError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
-    from vaekit.data.rows import Rows
     from vaekit.runs import Run
 
 
 def sample(
-    run: str, n: int = 64, noise: bool = False, seed: int = 0, out: str | None = None, force: bool = False
+    run: str,
+    n: int = 64,
+    context: str | None = None,
+    noise: bool = False,
+    seed: int = 0,
+    out: str | None = None,
+    force: bool = False,
 ) -> Path:
     r"""Draw new examples from a trained run, to a picture (.png) or an array (.npy).
 
     Arguments:
         run: The run directory.
         n: How many.
+        context: What a conditional model is told: class names or numbers between commas, taken in turn, or an .npy file
+            of contexts; by default every class in turn, or what is known of the first test examples.
         noise: Draw x from the likelihood too, instead of showing its mean.
         seed: Of every random draw.
         out: The file, .png or .npy; by default samples.png in the run directory.
@@ -40,9 +48,12 @@ def sample(
     Raises:
         RequestError: If there is no trained run, or the file cannot be written.
     """
+    from vaekit.contexts import contexts_for
+
     trained = _trained(run)
     path = _free(trained, out, "samples.png", (".png", ".npy"), force)
-    x = trained.model.sample(n, mean=not noise, seed=seed).cpu().numpy()
+    given = contexts_for(trained, n, context) if n > 0 else None
+    x = trained.model.sample(n, given, mean=not noise, seed=seed).cpu().numpy()
     return _write(path, x, lambda figures: figures.sample_grid(x))
 
 
@@ -74,17 +85,12 @@ def reconstruct(
     """
     import numpy as np
 
-    from vaekit.data.transforms import view
-
     trained = _trained(run)
     path = _free(trained, out, "reconstructions.png", (".png", ".npy"), force)
     if n < 0:
         raise RequestError(f"n is {n}; expected 0 for all, or how many: pass --n 20")
-    stored, _ = _examples(trained, data, data_options, split)
-    pairs = [
-        (x.numpy(), trained.model.reconstruct(x).numpy())
-        for x in view(stored[: n or len(stored)], trained.plan.transform, 0)
-    ]
+    _, examples = _examples(trained, data, data_options, split, n)
+    pairs = [(x.numpy(), trained.model.reconstruct(x, given).numpy()) for x, given in examples]
     originals, results = (np.concatenate(part) for part in zip(*pairs, strict=True))
     return _write(path, results, lambda figures: figures.reconstructions(originals[:100], results[:100]))
 
@@ -116,15 +122,13 @@ def encode(
     import numpy as np
     import torch
 
-    from vaekit.data.transforms import view
-
     trained = _trained(run)
     path = _free(trained, out, "codes.npz", (".npz",), force)
-    stored, labels = _examples(trained, data, data_options, split)
+    labels, examples = _examples(trained, data, data_options, split)
     means, scales = [], []
     with torch.no_grad():
-        for x in view(stored, trained.plan.transform, 0):
-            q = trained.model.encode(x)
+        for x, given in examples:
+            q = trained.model.encode(x, given)
             means.append(q.mean.numpy())
             scales.append(q.stddev.numpy())
     arrays: dict[str, Any] = {"mean": np.concatenate(means), "stddev": np.concatenate(scales)}
@@ -132,12 +136,14 @@ def encode(
     return _replace(path, lambda file: np.savez(file, **arrays))
 
 
-def decode(run: str, codes: str, out: str | None = None, force: bool = False) -> Path:
+def decode(run: str, codes: str, context: str | None = None, out: str | None = None, force: bool = False) -> Path:
     r"""Decode latent points from an .npy file, or the means of an .npz file that encode made.
 
     Arguments:
         run: The run directory.
         codes: The file: an array of shape (n, latent_dim).
+        context: What a conditional model is told: class names or numbers between commas, taken in turn, or an .npy file
+            of contexts; by default every class in turn, or what is known of the first test examples.
         out: The file, .png or .npy; by default decoded.png in the run directory.
         force: Write over the file.
 
@@ -150,10 +156,13 @@ def decode(run: str, codes: str, out: str | None = None, force: bool = False) ->
     import numpy as np
     import torch
 
+    from vaekit.contexts import contexts_for
+
     trained = _trained(run)
     path = _free(trained, out, "decoded.png", (".png", ".npy"), force)
     z = _points(Path(codes))
-    latent_dim = trained.model.prior().event_shape[0]
+    given = contexts_for(trained, max(len(z), 1), context)
+    latent_dim = trained.model.latent(given).event_shape[0]
     if z.ndim != 2 or z.shape[1] != latent_dim:
         raise RequestError(
             f"{codes} holds an array of shape {z.shape}; expected (n, {latent_dim}), the run's latent size: "
@@ -162,7 +171,7 @@ def decode(run: str, codes: str, out: str | None = None, force: bool = False) ->
     if not np.isfinite(z).all():
         raise RequestError(f"{codes} holds NaN or infinity; expected finite latent points: remove those rows")
     with torch.no_grad():
-        x = trained.model.decode(torch.from_numpy(z.astype(np.float32))).mean.numpy()
+        x = trained.model.decode(torch.from_numpy(z.astype(np.float32)), given).mean.numpy()
     return _write(path, x, lambda figures: figures.sample_grid(x[:400]))
 
 
@@ -175,12 +184,22 @@ def _trained(run: str) -> "Run":
 
 
 def _examples(
-    run: "Run", data: str | None, options: dict[str, Any] | None, split: str
-) -> "tuple[Rows, NDArray[np.int64] | None]":
+    run: "Run", data: str | None, options: dict[str, Any] | None, split: str, n: int = 0
+) -> "tuple[NDArray[np.int64] | None, Iterator[tuple[Tensor, Tensor | None]]]":
+    """The labels of the first n examples, or of all, and block by block these and what the model is told of them."""
+    from vaekit.data.transforms import contexts, view
+
     chosen = run.dataset(data, **(options or {})).splits[split]
     if not len(chosen):
         raise RequestError(f"the {split} split is empty: pass --split with another one")
-    return chosen.x, chosen.labels
+    x = chosen.x[: n or len(chosen)]
+    told = chosen.given if run.model.conditional else None
+    if told is None and run.model.conditional:
+        raise RequestError(
+            f"the model of {run.directory} is conditional, but the {split} split has neither labels nor contexts: "
+            "pass data that have them"
+        )
+    return chosen.labels, zip(view(x, run.plan.transform, 0), contexts(told, len(x)), strict=True)
 
 
 def _points(path: Path) -> "NDArray[Any]":

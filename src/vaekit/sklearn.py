@@ -21,9 +21,8 @@ from vaekit.data.transforms import Identity
 from vaekit.errors import RequestError, nearest
 from vaekit.models.base import seeded
 from vaekit.models.vae import VAE
-from vaekit.objectives import ELBO
 from vaekit.plan import DataSpec, Plan
-from vaekit.recipes.build import mlp_vae
+from vaekit.recipes.compose import Parts, compose
 from vaekit.schedules import Cosine
 from vaekit.training import Interrupted, fit
 from vaekit.training.engine import SingleDevice
@@ -46,7 +45,17 @@ class _Architecture(NamedTuple):
     likelihood: str
 
     def network(self, spec: DataSpec, beta: float = 1.0) -> VAE:
-        return mlp_vae(spec, self.latent_dim, self.hidden, self.activation, self.likelihood, ELBO(beta))
+        plan = compose(
+            spec,
+            Parts(beta=beta),
+            latent_dim=self.latent_dim,
+            network="mlp",
+            hidden=self.hidden,
+            activation=self.activation,
+            likelihood=self.likelihood,
+            warmup=0.0,
+        )
+        return cast(VAE, plan.model)
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]

@@ -11,7 +11,7 @@ from vaekit.data import from_arrays
 from vaekit.evaluation import evaluate_model
 from vaekit.objectives import ELBO, ImportanceWeighted
 from vaekit.plan import DataSpec
-from vaekit.recipes.build import conv_vae, mlp_vae
+from vaekit.recipes.compose import Parts, compose
 from vaekit.training import fit
 
 IMAGES = from_arrays(np.random.default_rng(0).integers(0, 256, (60, 6, 7, 1), dtype=np.uint8))
@@ -66,14 +66,21 @@ def test_every_parameter_receives_a_gradient(case):
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous-bernoulli", "gaussian", "gaussian-pixel"])
 @pytest.mark.parametrize("objective", [ELBO(), ImportanceWeighted(3)], ids=["elbo", "importance-weighted"])
-@pytest.mark.parametrize("network", ["mlp", "conv"])
+@pytest.mark.parametrize("network", ["mlp", "conv", "resnet"])
 def test_every_parameter_of_every_network_under_every_likelihood(network, likelihood, objective):
     torch.manual_seed(0)
     spec = DataSpec("x", (3, 9, 6), None, "gaussian")
-    if network == "mlp":
-        model = mlp_vae(spec, 2, (8, 8), "tanh", likelihood, objective)
-    else:
-        model = conv_vae(spec, 2, (4, 4), (8,), "silu", likelihood, objective)
+    model = compose(
+        spec,
+        Parts(objective=lambda _: objective),
+        latent_dim=2,
+        network=network,
+        hidden=(8,),
+        channels=(4, 4),
+        activation="silu",
+        likelihood=likelihood,
+        warmup=0.0,
+    ).model
     model(torch.bernoulli(torch.full((8, 3, 9, 6), 0.5))).loss.backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 

@@ -1,6 +1,7 @@
 r"""Posterior heads, priors, likelihoods and the divergences between them."""
 
 from vaekit.distributions.ancestral import Ancestral
+from vaekit.distributions.chain import Chain
 from vaekit.distributions.conditional import Conditional
 from vaekit.distributions.delta import Delta
 from vaekit.distributions.divergences import kl_divergence
@@ -29,6 +30,7 @@ from vaekit.distributions.restricted_posteriors import Dirichlet, Gamma, GumbelS
 __all__ = [
     "Ancestral",
     "Bernoulli",
+    "Chain",
     "Conditional",
     "ConditionalPrior",
     "ContinuousBernoulli",

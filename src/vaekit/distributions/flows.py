@@ -13,6 +13,7 @@ from torch.nn.functional import logsigmoid
 
 from vaekit.distributions.divergences import kl_divergence
 from vaekit.distributions.planar import Planar, keeps_validation
+from vaekit.distributions.posteriors import Posterior
 from vaekit.errors import RequestError, nearest
 
 with keeps_validation():
@@ -232,7 +233,7 @@ def _steps(kind: str, latent_dim: int, context: int, transforms: int, hidden: Se
     return nn.ModuleList(KINDS[kind](latent_dim, context, number, hidden) for number in range(transforms))
 
 
-class FlowPosterior(nn.Module):
+class FlowPosterior(Posterior):
     r"""A diagonal Gaussian pushed through a flow that depends on the data, :math:`z = f_T \circ \dots \circ f_1(z_0)`.
 
     .. math::
@@ -292,9 +293,9 @@ class FlowPosterior(nn.Module):
         *,
         context_features: int = 64,
     ) -> None:
-        super().__init__()
+        super().__init__(latent_dim)
         self.steps = _steps(kind, latent_dim, context_features, transforms, hidden)
-        self.kind, self.latent_dim, self.context_features = kind, latent_dim, context_features
+        self.kind, self.context_features = kind, context_features
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:
@@ -355,7 +356,7 @@ class FlowPrior(nn.Module):
         *,
         context_dim: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(latent_dim)
         self.steps = _steps(kind, latent_dim, context_dim, transforms, hidden)
         self.context_dim = context_dim
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)

@@ -1,7 +1,9 @@
 r"""Networks: from an input of one shape to parameters of another."""
 
+from vaekit.networks.context import OneHot
 from vaekit.networks.convolutional import ConvDecoder, ConvEncoder
+from vaekit.networks.leading import Leading
 from vaekit.networks.mlp import MLP, activation
 from vaekit.networks.residual import ResidualDecoder, ResidualEncoder
 
-__all__ = ["MLP", "ConvDecoder", "ConvEncoder", "ResidualDecoder", "ResidualEncoder", "activation"]
+__all__ = ["MLP", "ConvDecoder", "ConvEncoder", "Leading", "OneHot", "ResidualDecoder", "ResidualEncoder", "activation"]

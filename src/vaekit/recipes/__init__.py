@@ -20,6 +20,18 @@ RECIPES = {
     "vae": "vaekit.recipes.vae:vae",
     "aevb": "vaekit.recipes.aevb:aevb",
     "iwae-burda": "vaekit.recipes.iwae_burda:iwae_burda",
+    "beta-vae": "vaekit.recipes.beta_vae:beta_vae",
+    "cvae": "vaekit.recipes.cvae:cvae",
+    "free-bits": "vaekit.recipes.free_bits:free_bits",
+    "iwae": "vaekit.recipes.iwae:iwae",
+    "planar-flow": "vaekit.recipes.planar_flow:planar_flow",
+    "iaf-resnet": "vaekit.recipes.iaf_resnet:iaf_resnet",
+    "vamp-prior": "vaekit.recipes.vamp_prior:vamp_prior",
+    "info-vae": "vaekit.recipes.info_vae:info_vae",
+    "beta-tcvae": "vaekit.recipes.beta_tcvae:beta_tcvae",
+    "factor-vae": "vaekit.recipes.factor_vae:factor_vae",
+    "dip-vae": "vaekit.recipes.dip_vae:dip_vae",
+    "hierarchical": "vaekit.recipes.hierarchical:hierarchical",
 }
 
 

@@ -2,24 +2,23 @@ r"""Kingma and Welling's network on MNIST."""
 
 __all__ = ["aevb"]
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from vaekit.recipes.compose import Parts, compose
+from vaekit.recipes.sharing import sharing
 
 if TYPE_CHECKING:
     from vaekit.plan import DataSpec, Plan
 
 
+@sharing(compose, without=("network", "channels", "warmup"), latent_dim=2, hidden=(500,), activation="tanh", epochs=100)
 def aevb(
     data: "DataSpec",
     *,
-    latent_dim: int = 2,
-    hidden: int = 500,
-    likelihood: str = "auto",
     estimator: Literal["analytic", "monte-carlo"] = "analytic",
     samples: int = 1,
-    epochs: int = 100,
-    batch_size: int = 100,
-    learning_rate: float = 1e-3,
     patience: int = 3,
+    **shared: Any,
 ) -> "Plan":
     """The network of the paper that began it: 784-500-2 with tanh, stopped early.
 
@@ -29,26 +28,14 @@ def aevb(
 
     Args:
         data: The data's shape and levels.
-        latent_dim: Size of z.
-        hidden: Width of the one hidden layer of encoder and decoder.
-        likelihood: As in the recipe vae.
         estimator: analytic is the paper's estimator B, monte-carlo its estimator A.
         samples: Draws of z for each example, the paper's L.
-        epochs: At most so many passes over the training data.
-        batch_size: Examples in a step, the paper's M.
-        learning_rate: Adam's step size.
         patience: Epochs without a better validation bound before training stops.
     """
     from vaekit.objectives import ELBO
-    from vaekit.plan import Plan
-    from vaekit.recipes.build import mlp_vae, transform_for
+    from vaekit.schedules import Constant
 
-    name = data.suggested if likelihood == "auto" else likelihood
-    return Plan(
-        mlp_vae(data, latent_dim, (hidden,), "tanh", name, ELBO(1.0, samples, estimator)),
-        transform_for(data, "auto", name),
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        patience=patience,
+    parts = Parts(
+        objective=lambda weight: ELBO(weight, samples, estimator), plan={"patience": patience, "schedule": Constant()}
     )
+    return compose(data, parts, network="mlp", warmup=0.0, **shared)

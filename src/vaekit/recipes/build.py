@@ -1,63 +1,109 @@
 r"""What the recipes share: parts put together, and a decoder that starts at the data's mean."""
 
-__all__ = ["conv_vae", "mlp_vae", "rate_schedule", "start_at_mean", "transform_for"]
+__all__ = ["Decoder", "Encoder", "context_of", "networks", "rate_schedule", "start_at_mean", "transform_for"]
 
+import math
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vaekit.data.transforms import Binarise, Dequantise, Scale, Transform, default_transform
-from vaekit.distributions import Conditional, DiagonalGaussian, Likelihood, StandardNormal, likelihood
+from vaekit.distributions import Likelihood
 from vaekit.errors import RequestError, nearest
-from vaekit.models import VAE
-from vaekit.networks import MLP, ConvDecoder, ConvEncoder
-from vaekit.objectives import Objective
+from vaekit.networks import MLP, ConvDecoder, ConvEncoder, OneHot, ResidualDecoder, ResidualEncoder
 from vaekit.plan import DataSpec
 from vaekit.schedules import Constant, Cyclical, Linear, Schedule
 
+_IMAGE_CONTEXT = 64  # numbers that an image is told in
+Encoder = MLP | ConvEncoder | ResidualEncoder
+Decoder = MLP | ConvDecoder | ResidualDecoder
 
-def mlp_vae(
-    data: DataSpec,
+
+def networks(
+    kind: str,
+    data_shape: Sequence[int],
+    posterior_shape: Sequence[int],
     latent_dim: int,
-    hidden: Sequence[int],
-    activation: str,
-    likelihood_name: str,
-    objective: Objective,
+    likelihood_shape: Sequence[int],
     *,
+    hidden: Sequence[int] = (500,),
+    channels: Sequence[int] = (32, 64, 64),
+    activation: str = "relu",
+    blocks: int = 2,
     glorot: bool = False,
-) -> VAE:
-    r"""A VAE of two multilayer perceptrons; the decoder's hidden layers are the encoder's in reverse."""
-    posterior, model = DiagonalGaussian(latent_dim), likelihood(likelihood_name, data.shape)
-    encoder = MLP(data.shape, posterior.parameter_shape, hidden, activation, glorot=glorot)
-    decoder = MLP((latent_dim,), model.parameter_shape, tuple(reversed(hidden)), activation, glorot=glorot)
-    start_at_mean(decoder.output, model, data)
-    return VAE(Conditional(encoder, posterior), Conditional(decoder, model), StandardNormal(latent_dim), objective)
+    context_dim: int = 0,
+) -> tuple[Encoder, Decoder]:
+    r"""Return an encoder's network and a decoder's, which retraces it.
+
+    Arguments:
+        kind: "mlp", "conv" or "resnet".
+        data_shape: Shape of one example.
+        posterior_shape: Shape of the posterior's parameters.
+        latent_dim: Size of z.
+        likelihood_shape: Shape of the likelihood's parameters.
+        hidden: Widths of the fully connected layers of the encoder.
+        channels: Channels of its convolutions.
+        activation: Between layers.
+        blocks: Residual blocks at each size of the image.
+        glorot: Initialise as Glorot and Bengio (2010); for an mlp.
+        context_dim: Size of a context vector.
+
+    Raises:
+        RequestError: If there is no such kind of network, or it does not take data of this shape.
+    """
+    kinds = ("mlp", "conv", "resnet")
+    back, rehidden = tuple(reversed(channels)), tuple(reversed(hidden))
+    if kind not in kinds:
+        raise RequestError(
+            f"unknown network {kind!r}; expected one of auto, {', '.join(kinds)}.{nearest(kind, ('auto', *kinds))}"
+        )
+    if kind == "mlp":
+        return (
+            MLP(data_shape, posterior_shape, hidden, activation, glorot=glorot, context_dim=context_dim),
+            MLP((latent_dim,), likelihood_shape, rehidden, activation, glorot=glorot, context_dim=context_dim),
+        )
+    if kind == "conv":
+        return (
+            ConvEncoder(data_shape, posterior_shape, channels, hidden, activation, context_dim=context_dim),
+            ConvDecoder((latent_dim,), likelihood_shape, back, rehidden, activation, context_dim=context_dim),
+        )
+    options = {"blocks": blocks, "context_dim": context_dim}
+    return (
+        ResidualEncoder(data_shape, posterior_shape, channels, hidden, activation, **options),
+        ResidualDecoder((latent_dim,), likelihood_shape, back, rehidden, activation, **options),
+    )
 
 
-def conv_vae(
-    data: DataSpec,
-    latent_dim: int,
-    channels: Sequence[int],
-    hidden: Sequence[int],
-    activation: str,
-    likelihood_name: str,
-    objective: Objective,
-) -> VAE:
-    r"""A VAE of two convolutional networks; the decoder retraces the encoder."""
-    posterior, model = DiagonalGaussian(latent_dim), likelihood(likelihood_name, data.shape)
-    back = tuple(reversed(channels))
-    encoder = ConvEncoder(data.shape, posterior.parameter_shape, channels, hidden, activation)
-    decoder = ConvDecoder((latent_dim,), model.parameter_shape, back, tuple(reversed(hidden)), activation)
-    return VAE(Conditional(encoder, posterior), Conditional(decoder, model), StandardNormal(latent_dim), objective)
+def context_of(data: DataSpec) -> tuple[nn.Module, int]:
+    r"""Return what makes a vector of the data's context, and the vector's size.
+
+    Labels become one-hot vectors and vectors stay; an image goes through a convolutional network that is learned.
+
+    Raises:
+        RequestError: If the data have neither labels nor contexts.
+    """
+    shape = data.context_shape
+    if shape is None:
+        if data.classes is None:
+            raise RequestError(
+                f"{data.name} has neither labels nor contexts to condition on; expected class numbers for the "
+                "examples, or vectors or images: pass data that have them, such as mnist"
+            )
+        return OneHot(data.classes), data.classes
+    if len(shape) == 3:
+        return ConvEncoder(shape, (_IMAGE_CONTEXT,), (32, 64)), _IMAGE_CONTEXT
+    return nn.Flatten(), math.prod(shape)
 
 
 @torch.no_grad()
-def start_at_mean(output: nn.Linear, head: Likelihood, data: DataSpec) -> None:
+def start_at_mean(output: nn.Module, head: Likelihood, data: DataSpec) -> None:
     r"""Set the decoder's last bias so that, before any training, it describes the mean of the data.
 
-    A likelihood with logits gets those of the mean, which for the continuous Bernoulli is only near it.
+    A likelihood with logits gets those of the mean, which for the continuous Bernoulli is only near it. The last
+    convolution has one bias for each channel, which gets the channel's mean.
 
     References:
         Importance weighted autoencoders (Burda, Grosse and Salakhutdinov, 2016), whose published code does this.
@@ -65,11 +111,14 @@ def start_at_mean(output: nn.Linear, head: Likelihood, data: DataSpec) -> None:
     if data.mean is None:
         return
     mean = np.asarray(data.mean, dtype=np.float64)
+    if not isinstance(output, nn.Linear):
+        mean = mean.mean((1, 2))
     if head.from_logits:
         mean = np.clip(mean, 1e-3, 1 - 1e-3)
         mean = np.log(mean / (1 - mean))
-    output.bias.zero_()
-    output.bias[: mean.size] = torch.from_numpy(mean.ravel()).to(output.bias)
+    bias = cast(Tensor, output.bias)
+    bias.zero_()
+    bias[: mean.size] = torch.from_numpy(mean.ravel()).to(bias)
 
 
 def transform_for(data: DataSpec, name: str, likelihood_name: str) -> Transform:

@@ -2,22 +2,34 @@ r"""The one-layer network and protocol of Burda, Grosse and Salakhutdinov."""
 
 __all__ = ["iwae_burda"]
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from vaekit.recipes.compose import Parts, compose
+from vaekit.recipes.sharing import sharing
 
 if TYPE_CHECKING:
     from vaekit.plan import DataSpec, Plan
 
 
+@sharing(
+    compose,
+    without=("network", "channels", "transform"),
+    latent_dim=50,
+    hidden=(200, 200),
+    activation="tanh",
+    likelihood="bernoulli",
+    warmup=0.0,
+    epochs=3280,
+    batch_size=20,
+)
 def iwae_burda(
     data: "DataSpec",
     *,
     k: int = 1,
-    latent_dim: int = 50,
-    warmup: float = 0.0,
     schedule: Literal["ladder", "cosine"] = "ladder",
+    warmup: float = 0.0,
     epochs: int = 3280,
-    batch_size: int = 20,
-    learning_rate: float = 1e-3,
+    **shared: Any,
 ) -> "Plan":
     """The one-layer network of the importance weighted autoencoder, its bound and its learning-rate ladder.
 
@@ -29,32 +41,26 @@ def iwae_burda(
     Args:
         data: The data's shape and levels.
         k: Importance samples in the bound that is trained; 1 is the plain VAE.
-        latent_dim: Size of z.
-        warmup: Epochs over which the weight of the rate rises from 0 to 1; the paper has none, and only k=1 can.
         schedule: ladder is the published one; cosine falls smoothly to zero and does more in few epochs.
+        warmup: Epochs over which the weight of the rate rises from 0 to 1; the paper has none, and only k=1 can.
         epochs: Passes over the data; fewer than the published 3280 shorten every stage of the ladder alike.
-        batch_size: Examples in a step.
-        learning_rate: Adam's step size on the first rung of the ladder.
     """
     from vaekit.errors import RequestError
-    from vaekit.objectives import ELBO, ImportanceWeighted, Objective
-    from vaekit.plan import Plan
-    from vaekit.recipes.build import mlp_vae, rate_schedule, transform_for
+    from vaekit.objectives import ELBO, ImportanceWeighted
     from vaekit.schedules import Cosine, Ladder
 
-    if k > 1 and warmup:
+    if k != 1 and warmup:
         raise RequestError(
             f"warmup is {warmup:g} with k={k}; the importance-weighted bound has no rate to weigh: pass --k 1"
         )
-    objective: Objective = ImportanceWeighted(k) if k != 1 else ELBO(rate_schedule(1.0, warmup, 1))
-    return Plan(
-        mlp_vae(data, latent_dim, (200, 200), "tanh", "bernoulli", objective, glorot=True),
-        transform_for(data, "auto", "bernoulli"),
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        schedule=Ladder(epochs) if schedule == "ladder" else Cosine(epochs),
-        eps=1e-4,
-        train_on="all",
-        select="last",
+    parts = Parts(
+        objective=lambda weight: ImportanceWeighted(k) if k != 1 else ELBO(weight),
+        glorot=True,
+        plan={
+            "schedule": Ladder(epochs) if schedule == "ladder" else Cosine(epochs),
+            "eps": 1e-4,
+            "train_on": "all",
+            "select": "last",
+        },
     )
+    return compose(data, parts, network="mlp", warmup=warmup, epochs=epochs, **shared)

@@ -10,13 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from vaekit import figures
-from vaekit.data.transforms import view
+from vaekit.contexts import contexts_for
+from vaekit.data.transforms import contexts, view
 from vaekit.evaluation import Evaluation
-from vaekit.latent import manifold_grid
+from vaekit.latent import manifold_grid, style_grid
+from vaekit.networks import OneHot
 from vaekit.report import write_report
 from vaekit.runs import Run
 
 SHOWN = 20
+STYLES = 8  # examples whose style is shown in every class
 PLOTTED = 5000  # points in the latent scatter
 
 
@@ -34,8 +37,17 @@ def report_run(run: Run, metrics: dict[str, Any], evaluation: Evaluation | None)
     pictures = {"loss_curves": figures.loss_curves(history, best_epoch=metrics.get("training", {}).get("best_epoch"))}
     test = run.data.test
     originals = next(iter(view(test.x[:SHOWN], run.plan.transform, 0, device)))
-    pictures["reconstructions"] = figures.reconstructions(_array(originals), _array(run.model.reconstruct(originals)))
-    pictures["samples"] = figures.sample_grid(_array(run.model.sample(64, seed=0)), columns=16)
+    new = contexts_for(run, 64)
+    samples = run.model.sample(64, None if new is None else new.to(device), seed=0)
+    given = test.given if run.model.conditional else None
+    told = next(contexts(None if given is None else given[:SHOWN], len(originals), device))
+    pictures["reconstructions"] = figures.reconstructions(
+        _array(originals), _array(run.model.reconstruct(originals, told))
+    )
+    pictures["samples"] = figures.sample_grid(_array(samples), columns=16)
+    if isinstance(run.model.context_network, OneHot) and told is not None and len(run.data.shape) == 3:
+        styles = style_grid(run.model, originals[:STYLES], told[:STYLES])
+        pictures["styles"] = figures.sample_grid(_array(styles.flatten(0, 1)), columns=styles.shape[1])
     if evaluation is not None:
         pictures |= _latent_pictures(run, metrics, evaluation)
     paths = {name: figures.save(figure, folder / f"{name}.png") for name, figure in pictures.items()}
@@ -70,7 +82,7 @@ def _latent_pictures(run: Run, metrics: dict[str, Any], evaluation: Evaluation) 
         pictures["bound_curve"] = figures.bound_curve(
             ks, [test[f"bound_{k}"] for k in ks], [test[f"bound_{k}_se"] for k in ks]
         )
-    if evaluation.codes.mean.shape[1] == 2 and len(run.data.shape) == 3:
+    if evaluation.codes.mean.shape[1] == 2 and len(run.data.shape) == 3 and not run.model.conditional:
         grid, quantiles = manifold_grid(run.model)
         pictures["manifold"] = figures.manifold(_array(grid), quantiles=(quantiles, quantiles))
     return pictures
