@@ -114,7 +114,7 @@ def test_disentanglement_is_measured_briefly_unless_asked_for_otherwise(model, d
 
 
 def test_a_size_of_disentanglement_that_there_is_not(model, digits):
-    with pytest.raises(RequestError, match="expected one of brief, published. Did you mean 'published'"):
+    with pytest.raises(RequestError, match=r"expected one of brief, published\. Did you mean 'published'"):
         measured(model, digits, disentanglement="publishd")
 
 

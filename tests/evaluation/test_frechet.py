@@ -114,11 +114,12 @@ def test_the_standard_error_and_the_extrapolation_are_right_over_many_draws():
     for _ in range(150):
         x, y = torch.randn(2, 200, 3, generator=g)
         y = 1.3 * y + torch.tensor([0.5, 0.0, 0.0])
-        draws.append((*frechet_distance(x, y), extrapolated_frechet_distance(x, y)))
-    value, error, extrapolated = torch.tensor(draws, dtype=torch.float64).T
+        draws.append((*frechet_distance(x, y), *extrapolated_frechet_distance(x, y)))
+    value, error, extrapolated, other_error = torch.tensor(draws, dtype=torch.float64).T
     truth = 0.25 + 3 * 0.3**2
     noise = value.std() / math.sqrt(len(value))
     assert error.mean() == pytest.approx(value.std().item(), rel=0.2)
+    assert other_error.mean() == pytest.approx(extrapolated.std().item(), rel=0.2)
     assert extrapolated.std() == pytest.approx(value.std().item(), rel=0.15)
     assert value.mean() > truth + 2 * noise  # the bias, which the extrapolation removes
     assert abs(extrapolated.mean() - truth) < 3 * noise
@@ -128,10 +129,48 @@ def test_equal_distributions_extrapolate_to_no_distance():
     g = generator(0)
     pairs = [torch.randn(2, 400, 10, generator=g) for _ in range(30)]
     plain = torch.tensor([frechet_distance(*pair)[0] for pair in pairs])
-    extrapolated = torch.tensor([extrapolated_frechet_distance(*pair) for pair in pairs])
+    extrapolated = torch.tensor([extrapolated_frechet_distance(*pair)[0] for pair in pairs])
     assert plain.min() > 0.05
     assert abs(extrapolated.mean()) < 4 * extrapolated.std() / math.sqrt(30)
     assert abs(extrapolated.mean()) < 0.1 * plain.mean()
+
+
+def test_the_extrapolation_is_a_line_through_the_means_over_parts():
+    g = generator(4)
+    x, y = torch.randn(90, 3, generator=g), 2 * torch.randn(64, 3, generator=g)
+    # The order in which it divides the examples.
+    order = generator(1)
+    a, b = (sample[torch.randperm(len(sample), generator=order)] for sample in (x, y))
+    means = []
+    for parts in (1, 2, 4):
+        pairs = zip(a.tensor_split(parts), b.tensor_split(parts), strict=True)
+        means.append(np.mean([frechet_distance(*pair)[0] for pair in pairs]))
+    _, intercept = np.polyfit([1, 2, 4], means, 1)
+    assert extrapolated_frechet_distance(x, y, seed=1)[0] == pytest.approx(intercept)
+
+
+def test_the_error_of_the_extrapolation_is_that_of_leaving_out_one_example():
+    # The jackknife proper, with the same division into parts: an example that is left out leaves its parts only.
+    g = generator(5)
+    x, y = torch.randn(80, 2, generator=g), 1.5 * torch.randn(80, 2, generator=g) + 0.3
+    order = generator(0)
+    a, b = (sample[torch.randperm(80, generator=order)].double() for sample in (x, y))
+
+    def extrapolated(a, b, without, which):
+        means = []
+        for parts in (1, 2, 4):
+            found = []
+            for rows in np.array_split(np.arange(80), parts):
+                kept = rows[rows != without]
+                found.append(frechet_distance(a[kept if which == 0 else rows], b[kept if which else rows])[0])
+            means.append(np.mean(found))
+        return np.polyfit([1, 2, 4], means, 1)[1]
+
+    variance = 0.0
+    for which in (0, 1):
+        left = np.array([extrapolated(a, b, without, which) for without in range(80)])
+        variance += 79 / 80 * ((left - left.mean()) ** 2).sum()
+    assert extrapolated_frechet_distance(x, y)[1] == pytest.approx(math.sqrt(variance), rel=0.15)
 
 
 def test_too_few_examples_are_refused_with_the_number_that_is_needed():

@@ -90,9 +90,9 @@ def generation_metrics(
 
     Returns:
         `frechet_distance`, `kernel_distance`, `precision`, `recall`, `density` and `coverage`, each with its standard
-        error `_se`, and each with `_real` and `_real_se`; `frechet_distance_extrapolated` to infinitely many
-        examples, if there are enough for that, whose standard error is that of `frechet_distance`; `images`, how many
-        there are in each set; `features` and `features_sha256`; `neighbours`; `seed`; and the `protocol` in words.
+        error `_se`, and each with `_real` and `_real_se`; so too `frechet_distance_extrapolated` to infinitely many
+        examples, if there are enough for that; `images`, how many there are in each set; `features` and
+        `features_sha256`; `neighbours`; `seed`; and the `protocol` in words.
 
     Raises:
         RequestError: If there are too few examples for a covariance, the shapes differ, the features do not suit, or
@@ -168,7 +168,8 @@ def _scores(sample: Tensor, reference: Tensor, k: int, seed: int) -> dict[str, f
     """Return every number of one sample of features against another."""
     result = dict(zip(("frechet_distance", "frechet_distance_se"), frechet_distance(sample, reference), strict=True))
     if len(sample) >= EXTRAPOLATED * (sample.shape[1] + 1):
-        result["frechet_distance_extrapolated"] = extrapolated_frechet_distance(sample, reference, seed=seed)
+        value, error = extrapolated_frechet_distance(sample, reference, seed=seed)
+        result |= {"frechet_distance_extrapolated": value, "frechet_distance_extrapolated_se": error}
     result |= zip(("kernel_distance", "kernel_distance_se"), kernel_distance(sample, reference), strict=True)
     return result | manifold_metrics(sample, reference, k=k, seed=seed)
 
