@@ -356,7 +356,7 @@ class FlowPrior(nn.Module):
         *,
         context_dim: int = 0,
     ) -> None:
-        super().__init__(latent_dim)
+        super().__init__()
         self.steps = _steps(kind, latent_dim, context_dim, transforms, hidden)
         self.context_dim = context_dim
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
