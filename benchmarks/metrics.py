@@ -57,7 +57,7 @@ def _frechet_torchmetrics(x: Tensor, y: Tensor) -> list[float]:
 
 
 def _kernel_vaekit(x: Tensor, y: Tensor) -> list[float]:
-    from vaekit.evaluation.kernel_distance import kernel_distance
+    from vaekit.evaluation.kernel import kernel_distance
 
     return [kernel_distance(x, y)[0]]
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vaekit.api import evaluate, load, train
+    from vaekit.comparison import compare
     from vaekit.data import load_dataset
     from vaekit.errors import RequestError
     from vaekit.plan import Plan
     from vaekit.runs import Run
 
-__all__ = ["Plan", "RequestError", "Run", "__version__", "evaluate", "load", "load_dataset", "train"]
+__all__ = ["Plan", "RequestError", "Run", "__version__", "compare", "evaluate", "load", "load_dataset", "train"]
 
 __version__ = "0.1.0"
 
@@ -21,13 +22,14 @@ _HOMES = {
     "Plan": "vaekit.plan",
     "RequestError": "vaekit.errors",
     "Run": "vaekit.runs",
+    "compare": "vaekit.comparison",
     "evaluate": "vaekit.api",
     "load": "vaekit.api",
     "load_dataset": "vaekit.data",
     "train": "vaekit.api",
 }
 _MODULES = (
-    "data", "distributions", "evaluation", "figures", "latent",
+    "comparison", "data", "distributions", "evaluation", "figures", "latent",
     "models", "networks", "objectives", "recipes", "schedules",
 )  # fmt: skip
 

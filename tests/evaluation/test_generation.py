@@ -12,7 +12,7 @@ from vaekit.errors import RequestError
 from vaekit.evaluation.features import FeatureNet, feature_net
 from vaekit.evaluation.frechet import frechet_distance
 from vaekit.evaluation.generation import generation_metrics
-from vaekit.evaluation.kernel_distance import kernel_distance
+from vaekit.evaluation.kernel import kernel_distance
 from vaekit.evaluation.manifolds import manifold_metrics
 from vaekit.models import LatentVariableModel
 

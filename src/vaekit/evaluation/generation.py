@@ -16,7 +16,7 @@ from vaekit.data.transforms import Binarise, Dequantise, Scale, Transform, view
 from vaekit.errors import RequestError
 from vaekit.evaluation.features import FeatureNet, feature_net, features_of, suggest_features
 from vaekit.evaluation.frechet import EXTRAPOLATED, RECOMMENDED, extrapolated_frechet_distance, frechet_distance
-from vaekit.evaluation.kernel_distance import kernel_distance
+from vaekit.evaluation.kernel import kernel_distance
 from vaekit.evaluation.manifolds import manifold_metrics
 from vaekit.models.base import LatentVariableModel, seed_of
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from vaekit.errors import RequestError
-from vaekit.evaluation import kernel_distance as module
-from vaekit.evaluation.kernel_distance import kernel_distance, polynomial_kernel
+from vaekit.evaluation import kernel as module
+from vaekit.evaluation.kernel import kernel_distance, polynomial_kernel
 
 
 def generator(seed):
