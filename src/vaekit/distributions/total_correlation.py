@@ -33,8 +33,7 @@ def aggregate_log_prob(
     :math:`M = B - 1`; this is the mean over which of them is the one, with the same expectation and less noise.
 
     The weighted estimate is too small by far: by a factor of N from a batch of all N. It does for a gradient, not for
-    a number: what is made of it, such as a total correlation over D units, is off by :math:`(D - 1) \log N` there, and
-    by as much and more from a smaller batch.
+    a number: what is made of it, such as a total correlation over D units, is off by :math:`(D - 1) \log N` there.
 
     A batch of one says nothing of the other examples; then both estimates are :math:`q(z \mid x_i) / N`.
 
