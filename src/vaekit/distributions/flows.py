@@ -304,7 +304,9 @@ class FlowPosterior(Posterior):
 
     def forward(self, parameters: Tensor) -> Distribution:
         """Read parameters, shape `(n, *parameter_shape)`, as a distribution over z, shape `(n, latent_dim)`."""
-        mean, log_scale, h = parameters.split((self.latent_dim, self.latent_dim, self.context_features), dim=-1)
+        # In single precision at least: half has no digits for densities.
+        exact = parameters.to(torch.promote_types(parameters.dtype, torch.float32))
+        mean, log_scale, h = exact.split((self.latent_dim, self.latent_dim, self.context_features), dim=-1)
         scale = log_scale.exp()
         steps = [step(h if self.context_features else None) for step in self.steps]
         if self.kind == "spline":  # the same as the steps between whitening by the base and its undoing

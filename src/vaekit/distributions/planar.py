@@ -130,5 +130,7 @@ class Planar(nn.Module):
         parameters: Tensor = self.bias
         if self.weight is not None and context is not None:
             parameters = nn.functional.linear(context, self.weight, self.bias)
+        # In single precision at least, whatever the layer was computed in: the determinant is a difference near 0.
+        parameters = parameters.to(torch.promote_types(parameters.dtype, torch.float32))
         w, u, b = parameters.split((self.latent_dim, self.latent_dim, 1), dim=-1)
         return PlanarTransform(w, u, b.squeeze(-1))
