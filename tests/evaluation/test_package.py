@@ -23,7 +23,7 @@ def test_what_is_exported_is_there_and_says_what_it_is(name):
 def test_compare_is_at_the_top():
     assert vaekit.compare is comparison.compare
     assert {"compare", "evaluate", "evaluation", "comparison"} <= set(dir(vaekit))
-    with pytest.raises(AttributeError, match="no attribute 'frechet'"):
+    with pytest.raises(AttributeError, match="no attribute 'frechet_distances'"):
         evaluation.frechet_distances  # noqa: B018
 
 
