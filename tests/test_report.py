@@ -1,6 +1,7 @@
 r"""The report is one complete, harmless page that says what it was told, and nothing it was not."""
 
 import base64
+import html
 import os
 import re
 from html.parser import HTMLParser
@@ -135,6 +136,57 @@ def test_every_number_given_appears(write):
 def test_the_protocol_stands_under_the_numbers(write):
     source = write()
     assert source.index("40 (best 28)") < source.index("Protocol: dynamic") < source.index("<h2>")
+
+
+FAMILIES = {
+    "annealed": {
+        "nll_ais": 86.713, "nll_ais_se": 2.375, "bdmc_gap": 0.1216, "bdmc_gap_se": 0.0626, "protocol": "16 chains",
+    },
+    "aggregate": {
+        "mutual_information": 9.1867, "mutual_information_se": 0.0046, "total_correlation": 17.1277,
+        "total_correlation_se": 0.125, "protocol": "an exact mixture",
+    },
+    "reconstruction": {"ssim": 0.9195, "ssim_se": 0.0004, "psnr": 21.147, "psnr_se": 0.024, "protocol": "a window"},
+    "generation": {
+        "frechet_distance": 0.43406, "frechet_distance_se": 0.00637, "frechet_distance_real": 0.009712,
+        "frechet_distance_real_se": 0.00119, "precision": 0.7308, "precision_se": float("nan"), "protocol": "means",
+        "images": 10000, "kernel_distance": 0.0033738,
+    },
+    "disentanglement": {
+        "mig": 0.31, "mig_se": 0.02, "beta_vae": 0.9, "beta_vae_se": 0.0, "protocol": "brief", "warning": "few",
+    },
+}  # fmt: skip
+
+
+def test_each_family_that_was_measured_has_its_headline(write):
+    source = write(metrics={**METRICS, "test": {**METRICS["test"], **FAMILIES}})
+    page = Page(source)
+    assert page.inside["h3"] == [
+        "Likelihood by annealing", "What the rate is spent on", "Reconstruction", "Generation", "Disentanglement",
+    ]  # fmt: skip
+    for label, *cells in (
+        ("NLL by annealed importance sampling, nats", "86.7 ± 2.4", "88.90 ± 0.12 (k = 500)"),
+        ("Gap between both bounds on data of the model's own, nats", "0.122 ± 0.063", ""),
+        ("Mutual information of code and example, nats", "9.1867 ± 0.0046"),
+        ("Total correlation of the units, nats", "17.13 ± 0.12"),
+        ("SSIM", "0.91950 ± 0.00040"),
+        ("Fréchet distance", "0.4341 ± 0.0064", "0.0097 ± 0.0012"),
+        ("Kernel distance", "0.00337", ""),
+        ("Precision", "0.73", ""),
+        ("Mutual information gap", "0.310 ± 0.020"),
+        ("β-VAE metric", "0.90"),
+    ):
+        row = re.search(f'<th scope="row">{re.escape(label)}</th>(.*?)</tr>', html.unescape(source))
+        assert row, label
+        assert [re.sub("<[^>]*>", "", cell) for cell in re.findall("<td>(.*?)</td>", row[1])] == cells
+    for words in ("Real against real", "By importance sampling", "Protocol: 16 chains", "Protocol: brief · few"):
+        assert words in page.text
+    assert source.index("Protocol: dynamic") < source.index("<h3>") < source.index("All measurements")
+
+
+def test_a_family_without_its_numbers_is_not_there(write):
+    for test in ({}, {"generation": None}, {"generation": {"images": 5, "frechet_distance": float("inf")}}):
+        assert "<h3>" not in write(metrics={"test": test})
 
 
 def test_the_configuration_is_flattened_with_dots(write):

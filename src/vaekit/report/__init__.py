@@ -17,6 +17,7 @@ import numpy as np
 from vaekit.errors import RequestError
 from vaekit.figures import data_uri
 from vaekit.report import text
+from vaekit.report.families import families
 from vaekit.storage import replace_file
 
 _ROWS = 100
@@ -54,8 +55,9 @@ def write_report(
         config: What `config.json` holds; nested mappings are flattened with dots. Its `versions`, a mapping from
             package to version, get their own table.
         metrics: What `metrics.json` holds: `test` (`elbo`, `rate`, `distortion`, `nll` in nats per example,
-            `elbo_se`, `nll_se`, `nll_samples`, `images`, `active_units`, `latent_dim`, `protocol`) and `training`
-            (`epochs`, `best_epoch`, `steps`, `seconds`, `images_per_second`, `compiled`, `device`, `stopped`).
+            `elbo_se`, `nll_se`, `nll_samples`, `images`, `active_units`, `latent_dim`, `protocol`, and families of
+            metrics, each a mapping) and `training` (`epochs`, `best_epoch`, `steps`, `seconds`,
+            `images_per_second`, `compiled`, `device`, `stopped`).
         history: Columns of `history.csv`, shown as a table beside the learning curves.
         figures: PNG files by name, shown in a fixed order: `loss_curves`, `reconstructions`, `samples`, `latent`,
             `manifold`, `unit_rates`, `bound`. The start of a name decides (`latent_scatter` is `latent`); other
@@ -81,6 +83,7 @@ def write_report(
         reading=text.reading(test),
         numbers=_headline(test, training),
         protocol=text.protocol(test, training),
+        families=families(test),
         pictures=_pictures(figures, history),
         curves=_table(history, training.get("best_epoch")),
         measurements=[row for row in _flatten(metrics) if row[1] != _UNSET],
