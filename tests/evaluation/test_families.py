@@ -92,6 +92,16 @@ def without_times(part):
     return part
 
 
+def test_annealing_stands_beside_importance_sampling_of_the_same_examples(model, digits):
+    annealed = measured(model, digits, metrics=["annealed"], seed=2)["annealed"]
+    alone = measured(model, digits, metrics=["likelihood"], seed=2, limit=3)
+    assert (annealed["nll_importance"], annealed["nll_importance_se"]) == (alone["nll"], alone["nll_se"])
+    assert annealed["nll_samples"] == 4
+    assert "nll_importance by 4 importance samples of the same examples" in annealed["protocol"]
+    without = evaluate_model(model, digits, Binarise(17), metrics=["annealed"], samples=(), annealed=3).metrics
+    assert "nll_importance" not in without["annealed"]
+
+
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name != "disentanglement"])
 @pytest.mark.parametrize(("split", "limit"), [("test", 150), ("train", None)])
 def test_progress_ends_where_it_was_said_to(model, digits, name, split, limit, monkeypatch):

@@ -28,6 +28,7 @@ BETTER: dict[str, Better | None] = {
     "bits_per_dim": "lower",
     "active_units": None,
     "nll_ais": "lower",
+    "nll_importance": "lower",
     "bits_per_dim_ais": "lower",
     "encoder_elbo": "higher",
     "refined_elbo": "higher",
@@ -56,7 +57,7 @@ _BOUND = re.compile(r"bound_\d+")
 
 # Of bits there are probabilities; a likelihood of real numbers has densities instead, and its nats another meaning.
 DENSITY = "a density of bits"
-_NATS = r"(train_|encoder_|refined_)?elbo|(shuffled_)?distortion|nll(_ais)?|bound_\d+|bdmc_(lower|upper)"
+_NATS = r"(train_|encoder_|refined_)?elbo|(shuffled_)?distortion|nll(_ais|_importance)?|bound_\d+|bdmc_(lower|upper)"
 
 # Clauses of a protocol that are about some of its numbers only: the family, or None for any; how the clause begins;
 # which names. A clause that is not listed is taken to be about all: what is not known here keeps numbers apart.
@@ -66,6 +67,7 @@ _ABOUT = [
         ("", "NLL by ", r"nll|bits_per_dim|ess(_low)?"),
         (None, DENSITY, _NATS),
         ("annealed", "both bounds on ", r"bdmc_\w+"),
+        ("annealed", "nll_importance by ", "nll_importance"),
         ("reconstruction", "the model sees", "seen_mse"),
         ("reconstruction", "SSIM with ", "ssim"),
         ("reconstruction", "perceptual distance", "perceptual"),

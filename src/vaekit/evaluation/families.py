@@ -81,7 +81,15 @@ def _likelihood(of: Subject, advance: Advance) -> Numbers:
 
 def _annealed(of: Subject, advance: Advance) -> Numbers:
     x = of.x[: of.annealed]
-    return annealed_metrics(of.model, x, of.transform, simulated=SIMULATED, advance=advance, **of.common)
+    numbers = annealed_metrics(of.model, x, of.transform, simulated=SIMULATED, advance=advance, **of.common)
+    if of.samples:
+        # Of the same examples, so that the two differ by what the bound lacks and not by who was looked at.
+        k = max(of.samples)
+        bound = likelihood_metrics(of.model, x, of.transform, samples=(k,), **of.common)
+        if "nll" in bound:
+            numbers |= {"nll_importance": bound["nll"], "nll_importance_se": bound["nll_se"], "nll_samples": k}
+            numbers["protocol"] += f"; nll_importance by {k:,} importance samples of the same examples"
+    return numbers
 
 
 def _reconstruction(of: Subject, advance: Advance) -> Numbers:

@@ -118,9 +118,9 @@ def families(test: Mapping[str, Any]) -> list[FamilyTable]:
             partner = ""
             if _is_number(numbers.get(f"{key}_real")):
                 partner = _shown(numbers, f"{key}_real")
-            elif key.endswith("_ais") and _is_number(test.get(key.removesuffix("_ais"))):
-                k = f" (k = {test['nll_samples']:,})" if "nll_samples" in test else ""
-                partner = _shown(test, key.removesuffix("_ais")) + k
+            elif key == "nll_ais" and _is_number(numbers.get("nll_importance")):
+                k = f" (k = {numbers['nll_samples']:,})" if "nll_samples" in numbers else ""
+                partner = _shown(numbers, "nll_importance") + k
             rows.append((label, _shown(numbers, key), partner, str(numbers[key])))
         if rows:
             said = [str(numbers[part]) for part in ("protocol", "warning") if numbers.get(part)]
