@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vaekit.api import evaluate, load, train
-    from vaekit.comparison import compare
+    from vaekit.comparison.compare import compare
     from vaekit.data import load_dataset
     from vaekit.errors import RequestError
     from vaekit.plan import Plan
