@@ -5,6 +5,8 @@ import torch
 
 from vaekit.errors import RequestError
 from vaekit.objectives import ELBO, ImportanceWeighted
+from vaekit.objectives.annealed import Annealed
+from vaekit.objectives.base import stopped
 from vaekit.schedules import Cyclical, Linear
 
 
@@ -29,6 +31,33 @@ def test_the_weight_is_no_part_of_the_saved_model_but_follows_its_device_and_typ
     objective = ELBO(beta=Linear(epochs=10))
     assert objective.state_dict() == {}
     assert objective.double().beta.dtype == torch.float64
+
+
+def test_an_objective_settles_with_the_last_of_its_weights():
+    objective = Annealed()
+    assert (objective.settled, objective.weights()) == (0, {})
+    objective.anneal("a", Linear(epochs=2, end=3.0), "pass 3")
+    objective.anneal("b", 7, "pass 7")
+    objective.anneal("c", Linear(epochs=4, start=1.0, end=0.0), "pass 0")
+    assert objective.settled == 4
+    objective.advance(1.0)
+    assert objective.weights() == {"a": 1.5, "b": 7.0, "c": 0.75}
+    with pytest.raises(RequestError, match=r"d is 1\.0; expected a finite weight of at least 2: pass more"):
+        objective.anneal("d", 1.0, "pass more", lowest=2.0)
+
+
+def test_stopped_parameters_let_the_gradient_through_to_the_argument():
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
+    x = torch.randn(4, 2, requires_grad=True)
+    value = stopped(module, x)
+    torch.testing.assert_close(value, module(x))
+    value.sum().backward()
+    assert all(p.grad is None for p in module.parameters())
+    assert all(p.requires_grad for p in module.parameters())
+    through = x.grad.clone()
+    x.grad = None
+    module(x).sum().backward()
+    torch.testing.assert_close(x.grad, through)
 
 
 def test_importance_weighting_anneals_nothing():

@@ -8,7 +8,7 @@ from torch import nn
 
 from vaekit.distributions import Conditional, Gaussian, Point, StandardNormal
 from vaekit.models import VAE
-from vaekit.objectives import ELBO, ImportanceWeighted, Inference
+from vaekit.objectives import ELBO, Capacity, FreeBits, ImportanceWeighted, Inference
 
 from .linear_gaussian import LinearGaussian, WrongPosterior
 
@@ -44,6 +44,7 @@ OBJECTIVES = [
     ELBO(),
     ELBO(beta=4.0, samples=3),
     ELBO(estimator="monte-carlo", samples=5),
+    FreeBits(1.0, "total", "example", samples=2),
     ImportanceWeighted(1),
     ImportanceWeighted(7),
 ]
@@ -56,6 +57,12 @@ def test_listing_every_example_twice_changes_nothing(objective):
     torch.testing.assert_close(once.loss, twice.loss)
     for name, term in once.terms.items():
         torch.testing.assert_close(torch.cat([term, term]), twice.terms[name])
+
+
+@pytest.mark.parametrize("objective", [FreeBits(1.0, "total"), Capacity(0.3)], ids=lambda o: type(o).__name__)
+def test_nor_does_it_where_the_charge_is_for_the_mean_rate_of_the_batch(objective):
+    once, twice = objective(Deterministic(), X), objective(Deterministic(), torch.cat([X, X]))
+    torch.testing.assert_close(once.loss, twice.loss)
 
 
 @every
