@@ -5,7 +5,9 @@ __all__ = ["FORMAT", "KEYS", "arguments_of", "defaults_of", "make_record", "plan
 import inspect
 import json
 import os
+import platform
 import shlex
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -108,7 +110,31 @@ def _environment() -> dict[str, Any]:
     """The versions and the machine."""
     names = ("vaekit", "torch", "numpy", "lightning-fabric", "scikit-learn")
     versions = {name: metadata.version(name) for name in names}
-    return {"python": ".".join(map(str, sys.version_info[:3])), **versions, "cpus": os.cpu_count() or 0}
+    machine = {"processor": _processor(), "cpus": os.cpu_count() or 0, "commit": _commit()}
+    return {"python": ".".join(map(str, sys.version_info[:3])), **versions, **machine}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit of the source, with a plus if files differ from it; None for an installed package."""
+    source = Path(__file__).parent
+    if not (source.parents[1] / ".git").exists():
+        return None
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=10", "--dirty=+"], cwd=source, capture_output=True, text=True
+        )
+    except OSError:
+        return None
+    return said.stdout.strip() or None
 
 
 def _command(record: dict[str, Any], defaults: Mapping[str, Any], directory: Path) -> str:

@@ -14,6 +14,7 @@ from vaekit.cli.parsing import add_arguments, parse, parser_for
 from vaekit.cli.printing import print_metrics, print_table
 from vaekit.distributed import is_main_process
 from vaekit.errors import Diverged, Interrupted, RequestError, nearest
+from vaekit.reproduction import reproduce
 
 INTERRUPTED = 130
 
@@ -158,6 +159,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": api.train,
     "evaluate": api.evaluate,
     "compare": compare,
+    "reproduce": reproduce,
     "sample": commands.sample,
     "reconstruct": commands.reconstruct,
     "encode": commands.encode,

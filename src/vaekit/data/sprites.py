@@ -6,6 +6,7 @@ import math
 import os
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -140,7 +141,7 @@ class Sprites:
         return render(factors)
 
 
-def load_sprites() -> Dataset:
+def load_sprites(n: int | None = None) -> Dataset:
     r"""Sprites: 737,280 images of 64 by 64 bits, every combination of six factors once.
 
     | factor | classes | values |
@@ -163,16 +164,29 @@ def load_sprites() -> Dataset:
     References:
         dSprites: Disentanglement testing Sprites dataset (Matthey, Higgins, Hassabis and Lerchner, 2017).
 
+    Arguments:
+        n: Train on so many of them, a random part, for short epochs; by default on all.
+
+    Raises:
+        RequestError: If `n` is less than 1, or more than there are.
+
     Example:
         >>> load_sprites()  # doctest: +ELLIPSIS
         <Dataset 'sprites': 717,280 train, 10,000 validation and 10,000 test examples of shape (1, 64, 64), ...>
     """
-    return _dataset(
+    most = SPRITE_FACTORS.combinations - 2 * _HELD_OUT
+    if n is not None and not 1 <= n <= most:
+        raise RequestError(f"n is {n}; expected the number of sprites to train on, 1 to {most}: leave it out for all")
+    data = _dataset(
         "sprites",
         Sprites(),
         SPRITE_FACTORS,
         "Rendered by vaekit with the factors of dSprites (L. Matthey, I. Higgins, D. Hassabis, A. Lerchner)",
     )
+    if n is None:
+        return data
+    part = Split(data.train.x[:n], None if data.train.labels is None else data.train.labels[:n])
+    return replace(data, train=part, note=f"{data.note}, of which the first {n:,}", options={"n": n})
 
 
 def _dataset(name: str, data: FactorizedData, factors: Factors, source: str) -> Dataset:
