@@ -86,8 +86,7 @@ def maximum_mean_discrepancy(
 
 def _kernel(x: Tensor, y: Tensor, kernel: str, scales: Sequence[float]) -> Tensor:
     """The kernel of all pairs, shape `(..., n, m)`."""
-    squares = x.square().sum(-1).unsqueeze(-1) + y.square().sum(-1).unsqueeze(-2)
-    distances = (squares - 2 * x @ y.mT).clamp_min(0) / (2 * x.shape[-1])
+    distances = torch.cdist(x, y).square() / (2 * x.shape[-1])
     if kernel == "rbf":
         return torch.stack([torch.exp(-distances / scale) for scale in scales]).sum(0)
     return torch.stack([scale / (scale + distances) for scale in scales]).sum(0)

@@ -2,7 +2,7 @@ r"""The evidence lower bound with penalties on the codes of a batch taken togeth
 
 __all__ = ["Penalised", "Penalties"]
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 from torch import Tensor
 from torch.distributions import Distribution
@@ -13,7 +13,7 @@ from vaekit.objectives.elbo import ELBO
 Penalties = dict[str, tuple[Tensor | float, Tensor]]
 
 
-class Penalised(ELBO):
+class Penalised(ELBO, ABC):
     r"""The evidence lower bound and penalties R, each with its weight.
 
     .. math::
