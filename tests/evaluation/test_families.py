@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from vaekit.data import from_arrays, load_dataset
-from vaekit.data.transforms import Binarise
-from vaekit.distributions import Bernoulli, Conditional, DiagonalGaussian, StandardNormal
+from vaekit.data.transforms import Binarise, Identity
+from vaekit.distributions import Bernoulli, Conditional, DiagonalGaussian, Gaussian, StandardNormal
 from vaekit.errors import RequestError
 from vaekit.evaluation import FAMILIES, disentanglement, evaluate_model, families
 from vaekit.evaluation.disentanglement import BRIEF
@@ -133,6 +133,22 @@ def test_names_of_families():
     assert chosen(["all", "annealed"]) == tuple(FAMILIES)
     with pytest.raises(RequestError, match="Did you mean 'generation'"):
         chosen(["generations"])
+
+
+def test_images_that_are_no_pictures_have_a_squared_error():
+    # Real numbers beyond [0, 1], which no network of features knows.
+    torch.manual_seed(0)
+    data = from_arrays(np.random.default_rng(0).normal(size=(200, 1, 9, 9)).astype(np.float32))
+    posterior, likelihood = DiagonalGaussian(2), Gaussian((1, 9, 9))
+    model = VAE(
+        Conditional(MLP((1, 9, 9), posterior.parameter_shape, (8,)), posterior),
+        Conditional(MLP((2,), likelihood.parameter_shape, (8,)), likelihood),
+        StandardNormal(2),
+    )
+    found = evaluate_model(model, data, Identity(), metrics=["reconstruction"], samples=()).metrics["reconstruction"]
+    assert found["mse"] > 0.5
+    assert "perceptual" not in found
+    assert "are not within [0, 1]" in found["protocol"]
 
 
 def test_vectors_have_what_applies_to_them():

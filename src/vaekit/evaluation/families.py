@@ -17,7 +17,7 @@ from vaekit.evaluation.amortisation import amortisation_metrics
 from vaekit.evaluation.annealed import annealed_metrics
 from vaekit.evaluation.collapse import code_use_metrics
 from vaekit.evaluation.likelihood import likelihood_metrics
-from vaekit.evaluation.reconstruction import reconstruction_metrics
+from vaekit.evaluation.reconstruction import has_pictures, reconstruction_metrics
 from vaekit.models import VAE
 
 DRAWS = 2000  # of z from the aggregate posterior
@@ -94,7 +94,7 @@ def _annealed(of: Subject, advance: Advance) -> Numbers:
 
 def _reconstruction(of: Subject, advance: Advance) -> Numbers:
     net = None
-    if len(of.data.shape) == 3 and of.data.shape[0] in (1, 3):
+    if has_pictures(of.x, of.transform):
         from vaekit.evaluation.features import feature_net, suggest_features
 
         name = suggest_features(of.data.shape) if of.features == "auto" else of.features

@@ -1,6 +1,6 @@
 r"""How well examples come back from their codes: squared error, PSNR, SSIM and perceptual distance."""
 
-__all__ = ["PSNR_LIMIT", "Layered", "perceptual_distance", "reconstruction_metrics"]
+__all__ = ["PSNR_LIMIT", "Layered", "has_pictures", "perceptual_distance", "reconstruction_metrics"]
 
 import math
 from collections.abc import Callable, Iterator
@@ -210,6 +210,18 @@ def _left_out(x: Rows, transform: Transform) -> dict[str, str]:
     if min(shape[1:]) < _WINDOW:
         return {"ssim": f"its window is {_WINDOW} pixels wide and images are {shape[1]} by {shape[2]}"}
     return {}
+
+
+def has_pictures(x: Rows, transform: Transform) -> bool:
+    r"""Whether examples are what networks of features look at: images of 1 or 3 channels with values in [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> images = np.zeros((5, 1, 16, 16), np.uint8)
+        >>> has_pictures(images, Scale(256)), has_pictures(images.astype(np.float32) - 1, Identity())
+        (True, False)
+    """
+    return "psnr" not in _left_out(x, transform) and x.shape[1] in (1, 3)
 
 
 def _range(x: Rows) -> tuple[float, float]:
