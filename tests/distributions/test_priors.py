@@ -297,6 +297,20 @@ def test_two_groups_are_the_joint_gaussian(reverse, batch):
     torch.testing.assert_close(swap(p.mean) if reverse else p.mean, joint.mean.expand(*rows, 5))
 
 
+def test_points_are_held_against_every_row():
+    loc = torch.randn(4, 2)
+    q = Ancestral(
+        Independent(Normal(loc, torch.ones(4, 2)), 1),
+        lambda a: Independent(Normal(a + loc.repeat(len(a) // 4, 1), torch.ones(len(a), 2)), 1),  # of the row, too
+    )
+    z = torch.randn(3, 1, 4)
+    assert q.log_prob(z).shape == (3, 4)
+    torch.testing.assert_close(q.log_prob(z), q.log_prob(z.expand(3, 4, 4)))
+    first, then = z[..., :2], z[..., 2:]
+    expected = Normal(loc, 1.0).log_prob(first).sum(-1) + Normal(first + loc, 1.0).log_prob(then).sum(-1)
+    torch.testing.assert_close(q.log_prob(z), expected)
+
+
 @pytest.mark.parametrize("method", ["sample", "rsample", "both"])
 def test_draws_of_two_groups_have_the_joint_moments(method):
     p, joint = chain(batch=2)

@@ -26,7 +26,7 @@ from vaekit.objectives import ImportanceWeighted
 
 from .linear_gaussian import LinearGaussian
 
-ROWS = 40_000
+ROWS = 25_000
 names = pytest.mark.parametrize("name", POSTERIORS)
 
 

@@ -89,6 +89,8 @@ class Ancestral(Distribution):
         With a posterior and a prior of the same layout, the difference of their parts is the rate by layer.
         """
         size = self.first.event_shape[-1]
+        # Points against a batch of distributions, as other densities take them: `then` gets a row for each pair.
+        value = value.expand(*torch.broadcast_shapes(value.shape[:-1], self.batch_shape), -1)
         a, b = (value[..., -size:], value[..., :-size]) if self.reverse else (value[..., :size], value[..., size:])
         log_a = self.first.log_prob(a)
         log_b = self._then(a).log_prob(b.reshape(-1, b.shape[-1])).view(log_a.shape)
