@@ -14,7 +14,6 @@ from vaekit.errors import RequestError
 from vaekit.models import VAE
 from vaekit.networks import MLP
 
-REST = ("maf", "spline", "coupling")
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -215,14 +214,17 @@ def test_the_users_choice_to_validate_arguments_stands():
         Normal(0.0, -1.0)
 
 
-@pytest.mark.parametrize("kind", ["planar", "iaf", *(pytest.param(k, marks=pytest.mark.slow) for k in REST)])
-def test_a_training_step_is_traced_whole(kind):
+@pytest.mark.parametrize(
+    ("kind", "prior"),
+    [("iaf", "planar"), *(pytest.param(k, "maf", marks=pytest.mark.slow) for k in KINDS if k != "iaf")],
+)
+def test_a_training_step_is_traced_whole(kind, prior):
     torch.manual_seed(0)
-    posterior, likelihood = FlowPosterior(3, kind, 2, (8,), context_features=2), Bernoulli((6,))
+    posterior, likelihood = FlowPosterior(3, kind, 1, (8,), context_features=2), Bernoulli((6,))
     model = VAE(
         Conditional(MLP((6,), posterior.parameter_shape, (8,)), posterior),
         Conditional(MLP((3,), likelihood.parameter_shape, (8,)), likelihood),
-        FlowPrior(3, "maf", 2, (8,)),
+        FlowPrior(3, prior, 1, (8,)),
     )
     x = torch.bernoulli(torch.full((4, 6), 0.5))
     with warnings.catch_warnings():

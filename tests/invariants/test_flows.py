@@ -43,12 +43,13 @@ def run(steps, x):
     return x
 
 
-@each_flow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("role", ["posterior", "prior"])
 @pytest.mark.parametrize(("d", "seed", "away"), [(1, 0, 0.4), (2, 1, 0.0), (3, 2, 0.4), (5, 3, 0.6)])
 def test_log_determinants_are_those_of_the_jacobian(role, kind, d, seed, away):
     q = flow(role, kind, d, seed, away=away)
     farthest = 0.0
-    for x in torch.randn(4, 1, d, dtype=torch.float64):
+    for x in torch.randn(2, 1, d, dtype=torch.float64):
         whole = jacobian(lambda x: run(q.steps, x), x)[0, :, 0]
         farthest = max(farthest, (whole - torch.eye(d, dtype=x.dtype)).abs().max().item())
         ladj = torch.linalg.slogdet(whole).logabsdet
@@ -91,10 +92,10 @@ def test_the_density_of_a_draw_is_the_density_at_the_draw(role, kind):
 
 
 @torch.no_grad()
-def integrate(q, *, points=250):
+def integrate(q, *, points=200):
     """The integrals of the density and of z times it, over the plane where the draws are; the draws' mean and error."""
     torch.manual_seed(0)
-    z = q.sample((20_000,)).view(-1, 2)
+    z = q.sample((10_000,)).view(-1, 2)
     low, high = z.min(0).values, z.max(0).values
     margin = 0.5 * (high - low)
     axes = [torch.linspace(a, b, points, dtype=z.dtype) for a, b in zip(low - margin, high + margin, strict=True)]
@@ -214,7 +215,7 @@ def fitted(posterior, steps, *, x=1.0):
 @pytest.mark.parametrize(
     ("kind", "transforms"),
     [
-        ("planar", 6),
+        ("planar", 4),
         ("iaf", 2),
         pytest.param("maf", 3, marks=pytest.mark.slow),
         pytest.param("spline", 2, marks=pytest.mark.slow),
@@ -223,8 +224,8 @@ def fitted(posterior, steps, *, x=1.0):
 )
 def test_a_flow_follows_a_bent_posterior_where_a_gaussian_cannot(kind, transforms):
     truth = log_evidence(1.0).item()
-    plain, plain_error = fitted(DiagonalGaussian(2), 150)
-    bound, error = fitted(FlowPosterior(2, kind, transforms, (24,), context_features=4), 250)
+    plain, plain_error = fitted(DiagonalGaussian(2), 100)
+    bound, error = fitted(FlowPosterior(2, kind, transforms, (24,), context_features=4), 150)
     assert plain < truth
     assert bound < truth + 4 * error
     assert bound > plain + 0.7 + 4 * (error + plain_error)
