@@ -6,6 +6,7 @@ inside.
 
 __all__ = ["decode", "encode", "reconstruct", "sample"]
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +104,7 @@ def encode(
     out: str | None = None,
     force: bool = False,
 ) -> Path:
-    r"""Encode data: posterior means and standard deviations, and labels where there are any, to an .npz file.
+    r"""Encode data: posterior means, standard deviations where these are known, and labels, to an .npz file.
 
     Arguments:
         run: The run directory.
@@ -130,8 +131,10 @@ def encode(
         for x, given in examples:
             q = trained.model.encode(x, given)
             means.append(q.mean.numpy())
-            scales.append(q.stddev.numpy())
-    arrays: dict[str, Any] = {"mean": np.concatenate(means), "stddev": np.concatenate(scales)}
+            with contextlib.suppress(NotImplementedError, AttributeError):  # of a flow it has no closed form
+                scales.append(q.stddev.numpy())
+    arrays: dict[str, Any] = {"mean": np.concatenate(means)}
+    arrays |= {"stddev": np.concatenate(scales)} if scales else {}
     arrays |= {} if labels is None else {"labels": labels}
     return _replace(path, lambda file: np.savez(file, **arrays))
 
@@ -187,7 +190,7 @@ def _examples(
     run: "Run", data: str | None, options: dict[str, Any] | None, split: str, n: int = 0
 ) -> "tuple[NDArray[np.int64] | None, Iterator[tuple[Tensor, Tensor | None]]]":
     """The labels of the first n examples, or of all, and block by block these and what the model is told of them."""
-    from vaekit.data.transforms import contexts, view
+    from vaekit.data.transforms import pairs
 
     chosen = run.dataset(data, **(options or {})).splits[split]
     if not len(chosen):
@@ -199,7 +202,7 @@ def _examples(
             f"the model of {run.directory} is conditional, but the {split} split has neither labels nor contexts: "
             "pass data that have them"
         )
-    return chosen.labels, zip(view(x, run.plan.transform, 0), contexts(told, len(x)), strict=True)
+    return chosen.labels, pairs(x, run.plan.transform, None if told is None else told[: len(x)])
 
 
 def _points(path: Path) -> "NDArray[Any]":

@@ -165,9 +165,9 @@ def test_examples_are_as_many_as_asked_and_from_everywhere(monkeypatch):
     sizes, done = [], []
     bound = amortisation._bound
 
-    def recording(vae, x, q, noise):
+    def recording(vae, x, q, context, noise):
         sizes.append(noise.shape[0] * noise.shape[1])
-        return bound(vae, x, q, noise)
+        return bound(vae, x, q, context, noise)
 
     monkeypatch.setattr(amortisation, "_bound", recording)
     x = np.concatenate([np.zeros((500, 5)), np.ones((500, 5))]).astype(np.float32)

@@ -1,6 +1,6 @@
 r"""From stored values to what a model sees: scaled, binarised or dequantised, on the device, inside the step."""
 
-__all__ = ["Binarise", "Dequantise", "Identity", "Scale", "Transform", "contexts", "default_transform", "view"]
+__all__ = ["Binarise", "Dequantise", "Identity", "Scale", "Transform", "contexts", "default_transform", "pairs", "view"]
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -275,6 +275,23 @@ def contexts(context: NDArray[Any] | None, n: int, device: torch.device | str = 
     """
     for start in range(0, n, _BLOCK):
         yield None if context is None else torch.as_tensor(context[start : start + _BLOCK]).to(device)
+
+
+def pairs(
+    x: Rows | Tensor,
+    transform: Transform,
+    context: NDArray[Any] | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    r"""Yield the blocks of `view`, each with what a conditional model is told of its rows: those of `contexts`.
+
+    Example:
+        >>> x, labels = np.zeros((1200, 3), np.uint8), np.zeros(1200, np.int64)
+        >>> [(len(block), len(given)) for block, given in pairs(x, Scale(256), labels)]
+        [(1000, 1000), (200, 200)]
+    """
+    return zip(view(x, transform, seed, device), contexts(context, len(x), device), strict=True)
 
 
 def _blocks(x: Rows | Tensor, transform: Transform, seed: int, device: torch.device) -> Iterator[Tensor]:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from vaekit.data.rows import Rows
-from vaekit.data.transforms import Transform, view
+from vaekit.data.transforms import Transform, pairs
 from vaekit.errors import RequestError
 from vaekit.evaluation.likelihood import mean_and_error
 from vaekit.evaluation.posterior import evaluating, random_rows
@@ -154,6 +155,7 @@ def aggregate_metrics(
     x: Rows,
     transform: Transform,
     *,
+    context: NDArray[Any] | None = None,
     components: int = 10_000,
     draws: int = 2000,
     seed: int = 0,
@@ -186,6 +188,7 @@ def aggregate_metrics(
         model: The model.
         x: Data as stored, shape `(n, *data_shape)`.
         transform: From data as stored to what the likelihood describes.
+        context: What a conditional model is told of them, shape `(n, ...)`.
         components: How many examples make the mixture: at random, or all where there are no more.
         draws: How many z to average over, spread evenly over the components.
         seed: Of the transform's draws, the posterior's and the choices of examples.
@@ -218,9 +221,12 @@ def aggregate_metrics(
             f"components is {components} and draws {draws}; expected at least 1 component and 2 draws: "
             "pass components=10_000 and draws=2000"
         )
-    x = x[random_rows(len(x), components, seed)]
+    chosen = random_rows(len(x), components, seed)
+    x, context = x[chosen], None if context is None else context[chosen]
     with evaluating(model):
-        aggregate = AggregatePosterior([model.encode(block) for block in view(x, transform, seed, device)])
+        aggregate = AggregatePosterior(
+            [model.encode(block, given) for block, given in pairs(x, transform, context, seed, device)]
+        )
         prior = _double(model.prior())
     n = aggregate.size
     z, own = _draw(aggregate, draws, seed)

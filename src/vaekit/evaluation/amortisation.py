@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
 from vaekit.data.rows import Rows
-from vaekit.data.transforms import Transform, view
+from vaekit.data.transforms import Transform, pairs
 from vaekit.distributions import kl_divergence
 from vaekit.errors import RequestError
 from vaekit.evaluation.likelihood import mean_and_error
@@ -23,6 +24,7 @@ def refine(
     model: VAE,
     x: Tensor,
     q: Distribution,
+    context: Tensor | None = None,
     *,
     steps: int = 300,
     samples: int = 10,
@@ -39,6 +41,7 @@ def refine(
         model: The model; its parts are neither trained nor put in another mode.
         x: Data as the model sees it, shape `(n, *data_shape)`.
         q: Where to start, shape `(n, latent_dim)`: its mean and standard deviation.
+        context: What a conditional model is told of each example, shape `(n, ...)`.
         steps: Steps of the ascent.
         samples: Draws of z for each example and step, an even number.
         learning_rate: Adam's first step size, in units of z.
@@ -69,7 +72,7 @@ def refine(
     with seeded(seed), torch.enable_grad():
         for _ in range(steps):
             half = torch.randn(samples // 2, *mean.shape, dtype=mean.dtype, device=mean.device)
-            loss = -_bound(model, x, _gaussian(mean, log_scale), torch.cat([half, -half])).sum()
+            loss = -_bound(model, x, _gaussian(mean, log_scale), context, torch.cat([half, -half])).sum()
             # Not loss.backward(), which would leave gradients in the model's weights.
             for parameter, gradient in zip(free, torch.autograd.grad(loss, free), strict=True):
                 parameter.grad = gradient
@@ -82,12 +85,13 @@ def _gaussian(mean: Tensor, log_scale: Tensor) -> Independent[Normal]:
     return Independent(Normal(mean, log_scale.exp(), validate_args=False), 1, validate_args=False)
 
 
-def _bound(model: VAE, x: Tensor, q: Independent[Normal], noise: Tensor) -> Tensor:
+def _bound(model: VAE, x: Tensor, q: Independent[Normal], context: Tensor | None, noise: Tensor) -> Tensor:
     """Estimate the bound of each example under q, shape `(n,)`, from noise of shape `(k, n, latent_dim)`."""
     z = q.mean + q.stddev * noise
     repeated = x.expand(len(noise), *x.shape).flatten(0, 1)
-    distortion = -model.decode(z.flatten(0, 1)).log_prob(repeated).view(len(noise), -1)
-    prior = model.prior()
+    told = None if context is None else context.expand(len(noise), *context.shape).flatten(0, 1)
+    distortion = -model.decode(z.flatten(0, 1), told).log_prob(repeated).view(len(noise), -1)
+    prior = model.latent(context)
     try:
         rate = kl_divergence(q, prior)
     except NotImplementedError:  # no closed form for this prior
@@ -101,6 +105,7 @@ def amortisation_metrics(
     x: Rows,
     transform: Transform,
     *,
+    context: NDArray[Any] | None = None,
     images: int = 100,
     steps: int = 300,
     samples: int = 10,
@@ -132,6 +137,7 @@ def amortisation_metrics(
         model: The model; its encoder must give diagonal Gaussians, for the gap is one within their family.
         x: Data as stored, shape `(n, *data_shape)`.
         transform: From data as stored to what the likelihood describes.
+        context: What a conditional model is told of them, shape `(n, ...)`.
         images: How many examples to refine: at random, or all where there are no more.
         steps: Steps of the refinement.
         samples: Draws of z for each example and step.
@@ -164,18 +170,24 @@ def amortisation_metrics(
             f"images is {images} and evaluation_samples {evaluation_samples}; expected at least 1 of each: "
             "pass images=100, evaluation_samples=500"
         )
-    x = x[random_rows(len(x), images, seed)]
+    chosen = random_rows(len(x), images, seed)
+    x, context = x[chosen], None if context is None else context[chosen]
     together = max(1, ROWS // samples) if samples > 0 else 1
-    parts = (part for block in view(x, transform, seed, device) for part in block.split(together))
+    parts = (
+        (block[start : start + together], None if given is None else given[start : start + together])
+        for block, given in pairs(x, transform, context, seed, device)
+        for start in range(0, len(block), together)
+    )
     before: list[Tensor] = []
     after: list[Tensor] = []
     with evaluating(model):
-        for number, part in enumerate(parts):
-            encoded = _diagonal(model.encode(part))
+        for number, (part, given) in enumerate(parts):
+            encoded = _diagonal(model.encode(part, given))
             refined = refine(
                 model,
                 part,
                 encoded,
+                given,
                 steps=steps,
                 samples=samples,
                 learning_rate=learning_rate,
@@ -183,7 +195,7 @@ def amortisation_metrics(
             )
             for q, found in ((encoded, before), (refined, after)):
                 with seeded(seed_of(seed, 2 * number + 1)):
-                    found.append(_held_out(model, part, q, evaluation_samples))
+                    found.append(_held_out(model, part, q, given, evaluation_samples))
             if advance is not None:
                 advance(len(part))
     bounds = {"encoder_elbo": torch.cat(before), "refined_elbo": torch.cat(after)}
@@ -209,12 +221,12 @@ def _diagonal(q: Distribution) -> Independent[Normal]:
     )
 
 
-def _held_out(model: VAE, x: Tensor, q: Independent[Normal], samples: int) -> Tensor:
+def _held_out(model: VAE, x: Tensor, q: Independent[Normal], context: Tensor | None, samples: int) -> Tensor:
     """The bound of each example from many draws, shape `(n,)`, in double precision."""
     total, done = torch.zeros(len(x), dtype=torch.float64, device=x.device), 0
     while done < samples:
         draws = min(samples - done, max(1, ROWS // len(x)))
         noise = torch.randn(draws, *q.mean.shape, dtype=q.mean.dtype, device=q.mean.device)
-        total += draws * _bound(model, x, q, noise).double()
+        total += draws * _bound(model, x, q, context, noise).double()
         done += draws
     return total / samples

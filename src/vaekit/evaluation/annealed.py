@@ -6,11 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vaekit.data.rows import Rows
-from vaekit.data.transforms import Transform, view
+from vaekit.data.transforms import Transform, pairs
 from vaekit.errors import RequestError
 from vaekit.evaluation.chains import Advance, Annealed, Annealing, Meter, lead
 from vaekit.evaluation.geometric_path import GeometricPath, Start, check_parts
@@ -217,6 +219,7 @@ def annealed_metrics(
     x: Rows,
     transform: Transform,
     *,
+    context: NDArray[Any] | None = None,
     chains: int = CHAINS,
     temperatures: int = TEMPERATURES,
     steps: int = STEPS,
@@ -234,6 +237,7 @@ def annealed_metrics(
         model: The model.
         x: Data as stored, shape `(n, *data_shape)`.
         transform: From data as stored to what the likelihood describes.
+        context: What a conditional model is told of them, shape `(n, ...)`.
         chains: As for `annealed_log_prob`, and so the next three.
         temperatures: Steps from the start to the posterior.
         steps: Leapfrog steps of a transition.
@@ -254,8 +258,8 @@ def annealed_metrics(
     settings = Annealing(chains, temperatures, steps, start)
     options: dict[str, Any] = {"chains": chains, "temperatures": temperatures, "steps": steps, "start": start}
     found = [
-        annealed_weights(model, block, seed=seed_of(seed, number), advance=advance, **options)
-        for number, block in enumerate(view(x, transform, seed, device))
+        annealed_weights(model, block, given, seed=seed_of(seed, number), advance=advance, **options)
+        for number, (block, given) in enumerate(pairs(x, transform, context, seed, device))
     ]
     nll, error = mean_and_error(-torch.cat([block.log_prob for block in found]))
     result: dict[str, Any] = {"nll_ais": nll, "nll_ais_se": error}
@@ -263,7 +267,9 @@ def annealed_metrics(
         result[name.replace("bits_per_dim", "bits_per_dim_ais")] = value
     result["acceptance"], result["acceptance_se"] = mean_and_error(torch.cat([block.acceptance for block in found]))
     if simulated:
-        check = bidirectional_gap(model, simulated, seed=seed_of(seed, -1), advance=advance, **options)
+        told = None if context is None else torch.as_tensor(np.resize(context, (simulated, *context.shape[1:])))
+        given = None if told is None else told.to(device)
+        check = bidirectional_gap(model, simulated, given, seed=seed_of(seed, -1), advance=advance, **options)
         result |= {f"bdmc_{name}": value for name, value in check.items() if not name.startswith("acceptance")}
         result["bdmc_examples"] = simulated
         if check["gap"] > LOOSE_GAP:
@@ -302,7 +308,7 @@ def _joined(parts: list[Annealed]) -> Annealed:
 
 def _simulate(model: VAE, n: int, context: Tensor | None) -> tuple[Tensor, Tensor]:
     """Draw z from the prior, and x from the decoder at z."""
-    prior = model.prior() if context is None else model.prior(context)
+    prior = model.latent(context)
     z = prior.sample(() if prior.batch_shape else (n,))
     try:
         return z, model.decode(z, context).sample()

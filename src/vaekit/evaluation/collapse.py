@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from vaekit.data.rows import Rows
-from vaekit.data.transforms import Transform, view
+from vaekit.data.transforms import Transform, pairs
 from vaekit.errors import RequestError
 from vaekit.evaluation.likelihood import mean_and_error
 from vaekit.evaluation.posterior import ACTIVE_VARIANCE, evaluating, random_rows
@@ -28,6 +29,7 @@ def code_use_metrics(
     x: Rows,
     transform: Transform,
     *,
+    context: NDArray[Any] | None = None,
     images: int = 1000,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -46,6 +48,7 @@ def code_use_metrics(
         model: The model.
         x: Data as stored, shape `(n, *data_shape)`, of at least 2 examples.
         transform: From data as stored to what the likelihood describes.
+        context: What a conditional model is told of them, shape `(n, ...)`.
         images: How many examples to use: at random, or all where there are no more.
         seed: Of the transform's draws, of those of z, of the choice of examples and of who gets whose code.
         device: Where to compute.
@@ -75,17 +78,18 @@ def code_use_metrics(
             f"there are {min(len(x), images)} examples; expected at least 2, so that one can get the other's code: "
             "pass more"
         )
-    x = x[random_rows(len(x), images, seed)]
+    chosen = random_rows(len(x), images, seed)
+    x, context = x[chosen], None if context is None else context[chosen]
     shuffled, gain = [], []
     with evaluating(model):
-        for number, block in enumerate(view(x, transform, seed, device)):
+        for number, (block, given) in enumerate(pairs(x, transform, context, seed, device)):
             with seeded(seed_of(seed, number)):
-                z = model.encode(block).sample()
+                z = model.encode(block, given).sample()
                 order = torch.randperm(len(z)).to(z.device)  # a circle, in which everyone gets the neighbour's
             other = torch.empty_like(z)
             other[order] = z[order.roll(1)]
-            distortion = -model.decode(z).log_prob(block)
-            shuffled.append(-model.decode(other).log_prob(block))
+            distortion = -model.decode(z, given).log_prob(block)
+            shuffled.append(-model.decode(other, given).log_prob(block))
             gain.append(shuffled[-1] - distortion)
             if advance is not None:
                 advance(len(block))

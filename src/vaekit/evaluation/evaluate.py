@@ -88,6 +88,13 @@ def evaluate_model(
     x = data.splits[split].x[:limit]
     if not len(x):
         raise RequestError(f"the {split} split of {data.name} is empty: pass --split with another one")
+    given = data.splits[split].given
+    if model.conditional and given is None:
+        raise RequestError(
+            f"the model is conditional, but the {split} split of {data.name} has neither labels nor contexts: pass "
+            "data that have them"
+        )
+    context = given[: len(x)] if model.conditional and given is not None else None
     device = torch.device(device)
     if device.type == "cpu":
         keep_freed_memory()
@@ -104,6 +111,7 @@ def evaluate_model(
         seed,
         device,
         disentanglement == "published",
+        context,
     )
     begun = time.monotonic()
     result: dict[str, Any] = {}
@@ -127,11 +135,11 @@ def evaluate_model(
                 result |= numbers
             else:
                 result[name.replace("-", "_")] = numbers | {"seconds": round(time.monotonic() - start, 2)}
-    encoded = codes(model, x, transform, seed=seed, device=device)
+    encoded = codes(model, x, transform, context=context, seed=seed, device=device)
     result |= posterior_metrics(encoded) | {"images": len(x), "seed": seed}
     if "likelihood" in families:
         reason = result.pop("not_comparable", "")
-        result["protocol"] = _protocol(data, transform, split, len(x), samples, seed, reason)
+        result["protocol"] = _protocol(subject, reason)
         result["seconds"] = round(time.monotonic() - begun, 2)
     if left_out:
         result["left_out"] = left_out
@@ -145,12 +153,12 @@ def _task(name: str, of: Subject, split: str) -> str:
     return name
 
 
-def _protocol(
-    data: Dataset, transform: Transform, split: str, n: int, samples: Sequence[int], seed: int, reason: str
-) -> str:
+def _protocol(of: Subject, reason: str) -> str:
+    data, transform, split, samples, seed, n = of.data, of.transform, of.split, of.samples, of.seed, len(of.x)
     whole = n == len(data.splits[split])
+    given = "" if of.context is None else ", each given its " + ("label" if of.context.ndim == 1 else "context")
     parts = [
-        f"{data.name}, {'all' if whole else 'the first'} {n:,} {split} examples",
+        f"{data.name}, {'all' if whole else 'the first'} {n:,} {split} examples{given}",
         transform.describe() + (f" drawn once, seed {seed}" if transform.random else ""),
         "bound with one draw of z",
     ]

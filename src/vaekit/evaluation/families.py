@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
+from numpy.typing import NDArray
 
 from vaekit.data import Dataset
 from vaekit.data.rows import Rows
@@ -46,6 +47,7 @@ class Subject:
         seed: Of every draw.
         device: Where to compute.
         published: Measure disentanglement at the size of published comparisons, rather than briefly.
+        context: What a conditional model is told of the examples, shape `(n, ...)`.
     """
 
     model: VAE
@@ -60,11 +62,12 @@ class Subject:
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     published: bool = False
+    context: NDArray[Any] | None = None
 
     @property
     def common(self) -> dict[str, Any]:
         """The options that every family has."""
-        return {"seed": self.seed, "device": self.device}
+        return {"context": self.context, "seed": self.seed, "device": self.device}
 
 
 class Family(NamedTuple):
@@ -80,12 +83,13 @@ def _likelihood(of: Subject, advance: Advance) -> Numbers:
 
 
 def _annealed(of: Subject, advance: Advance) -> Numbers:
-    x = of.x[: of.annealed]
-    numbers = annealed_metrics(of.model, x, of.transform, simulated=SIMULATED, advance=advance, **of.common)
+    x, common = of.x[: of.annealed], of.common
+    common["context"] = None if of.context is None else of.context[: of.annealed]
+    numbers = annealed_metrics(of.model, x, of.transform, simulated=SIMULATED, advance=advance, **common)
     if of.samples:
         # Of the same examples, so that the two differ by what the bound lacks and not by who was looked at.
         k = max(of.samples)
-        bound = likelihood_metrics(of.model, x, of.transform, samples=(k,), **of.common)
+        bound = likelihood_metrics(of.model, x, of.transform, samples=(k,), **common)
         if "nll" in bound:
             numbers |= {"nll_importance": bound["nll"], "nll_importance_se": bound["nll_se"], "nll_samples": k}
             numbers["protocol"] += f"; nll_importance by {k:,} importance samples of the same examples"
@@ -134,8 +138,14 @@ def _generation(of: Subject, advance: Advance) -> Numbers:
 def _disentanglement(of: Subject, advance: Advance) -> Numbers:
     from vaekit.evaluation.disentanglement import BRIEF, disentanglement_metrics
 
+    if of.context is not None:
+        raise RequestError(
+            "the model is conditional; disentanglement is measured of codes that know of nothing but x: leave this "
+            "family out for this model"
+        )
     size: dict[str, Any] = {"continuous": False} if of.published else BRIEF
-    return disentanglement_metrics(of.model, of.data, of.transform, advance=advance, **size, **of.common)
+    common: dict[str, Any] = {"seed": of.seed, "device": of.device}
+    return disentanglement_metrics(of.model, of.data, of.transform, advance=advance, **size, **common)
 
 
 FAMILIES: dict[str, Family] = {

@@ -51,6 +51,7 @@ def generation_metrics(
     transform: Transform,
     *,
     others: Rows | None = None,
+    context: NDArray[Any] | None = None,
     features: str | FeatureNet | None = None,
     n: int = 10_000,
     k: int = 5,
@@ -79,6 +80,7 @@ def generation_metrics(
         real: Data to hold them against, as stored, shape `(m, *shape)`; drawn from at random if there are more than n.
         transform: From data as stored to what the likelihood describes.
         others: Other real data, as stored, of which `real` has none.
+        context: What a conditional model is told of the real data, shape `(m, ...)`: it draws for the same contexts.
         features: A feature net or its name: see `feature_net`. By default that which suits the shape.
         n: At most so many of each.
         k: Neighbours, for precision and the like.
@@ -128,7 +130,8 @@ def generation_metrics(
     seen = _expected(transform) if mean else transform
     if isinstance(model, LatentVariableModel):
         limits = None if net.name == "values" else (0.0, 1.0)
-        source = _sample(model, count, shape, mean, limits, seed)
+        told = None if context is None else context[_order(len(real), seed)[:count]]
+        source = _sample(model, count, shape, mean, limits, seed, told, device)
     else:
         # At random, like the real ones: they may come in an order. Not clamped: bytes given by mistake shall not pass.
         rows = torch.from_numpy(np.random.RandomState(seed % 2**32).permutation(len(model))[:count])
@@ -174,11 +177,16 @@ def _scores(sample: Tensor, reference: Tensor, k: int, seed: int) -> dict[str, f
     return result | manifold_metrics(sample, reference, k=k, seed=seed)
 
 
+def _order(n: int, seed: int) -> NDArray[Any]:
+    """The order in which the real examples are drawn."""
+    return np.random.RandomState(seed % 2**32).permutation(n)
+
+
 def _choose(real: Rows, others: Rows | None, n: int, seed: int) -> tuple[Rows, Rows]:
     """Draw two disjoint sets of one size, at most n: splits can be ordered by class, so their heads will not do."""
     if n < 1:
         raise RequestError(f"n is {n}; expected at least 1 example: pass 10000, say")
-    order = np.random.RandomState(seed % 2**32).permutation(len(real))
+    order = _order(len(real), seed)
     if others is None:
         count = min(n, len(real) // 2)
         rest, others = order[count : 2 * count], real
@@ -196,13 +204,16 @@ def _sample(
     mean: bool,
     limits: tuple[float, float] | None,
     seed: int,
+    context: NDArray[Any] | None,
+    device: torch.device | str,
 ) -> Iterator[Tensor]:
     """Draw from a model in blocks, each with a seed of its own, in evaluation mode."""
     was_training = model.training
     model.eval()
     try:
         for number, start in enumerate(range(0, count, BLOCK)):
-            x = model.sample(min(BLOCK, count - start), mean=mean, seed=seed_of(seed, number))
+            given = None if context is None else torch.as_tensor(context[start : start + BLOCK]).to(device)
+            x = model.sample(min(BLOCK, count - start), given, mean=mean, seed=seed_of(seed, number))
             if tuple(x.shape[1:]) != tuple(shape):
                 raise RequestError(
                     f"the model draws examples of shape {tuple(x.shape[1:])}; expected {tuple(shape)}, that of the "

@@ -51,7 +51,7 @@ def check_parts(model: nn.Module) -> None:
         raise RequestError(
             f"model is a {type(model).__name__}; expected a vaekit.models.VAE: vaekit.load(run) gives one"
         )
-    for part in ("decode", "prior"):
+    for part in ("decode", "latent"):
         if not callable(getattr(model, part, None)):
             raise RequestError(
                 f"{type(model).__name__} has no `{part}`; annealing needs p(z) and p(x|z) at any z: "
@@ -98,7 +98,7 @@ class GeometricPath:
         self.chains, self.n = chains, len(x)
         self._decode = model.decode
         with torch.no_grad():
-            self.prior: Distribution = model.prior() if context is None else model.prior(context)
+            self.prior: Distribution = model.latent(context)
             self.start = self.prior if start == "prior" else model.encode(x, context)
         check_density("the prior", self.prior)
         _check_continuous(self.prior)

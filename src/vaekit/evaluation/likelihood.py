@@ -12,13 +12,15 @@ __all__ = [
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution
 
 from vaekit.data.rows import Rows
-from vaekit.data.transforms import Binarise, Dequantise, Scale, Transform, view
+from vaekit.data.transforms import Binarise, Dequantise, Scale, Transform, pairs
 from vaekit.errors import RequestError
 from vaekit.evaluation.posterior import evaluating
 from vaekit.models.base import LatentVariableModel, bounds_from_weights, seed_of, seeded
@@ -27,10 +29,15 @@ from vaekit.training.acceleration import compiling_pays
 FEW_DRAWS = 10  # a mean of ten draws; with fewer, neither it nor its effective sample size can be relied on
 
 
-def has_density(model: LatentVariableModel, x: Tensor) -> bool:
+def has_density(model: LatentVariableModel, x: Tensor, context: Tensor | None = None) -> bool:
     r"""Whether the model's posterior has a density, so that there are a bound and importance weights."""
     encode = getattr(model, "encode", None)
-    return encode is None or getattr(encode(x), "has_density", True)
+    return encode is None or getattr(encode(x, *_given(context)), "has_density", True)
+
+
+def _given(context: Tensor | None) -> tuple[Tensor, ...]:
+    """What is passed on to a part, which need not know of contexts if there are none."""
+    return () if context is None else (context,)
 
 
 def check_density(whose: str, distribution: Distribution) -> None:
@@ -79,13 +86,13 @@ def not_comparable(likelihood: Distribution, transform: Transform) -> str:
 
 
 @torch.no_grad()
-def _likelihood(model: LatentVariableModel, x: Tensor) -> Distribution | None:
+def _likelihood(model: LatentVariableModel, x: Tensor, context: Tensor | None) -> Distribution | None:
     """Return p(x|z) at some z; None where the model weighs its draws in its own way."""
     encode, decode = getattr(model, "encode", None), getattr(model, "decode", None)
     if encode is None or decode is None:
         return None
     with seeded(0):
-        likelihood: Distribution = decode(encode(x).sample())
+        likelihood: Distribution = decode(encode(x, *_given(context)).sample(), *_given(context))
     return likelihood
 
 
@@ -158,6 +165,7 @@ def likelihood_metrics(
     x: Rows,
     transform: Transform,
     *,
+    context: NDArray[Any] | None = None,
     samples: Sequence[int] = (1000,),
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -172,6 +180,7 @@ def likelihood_metrics(
         model: The model.
         x: Data as stored, shape `(n, *data_shape)`.
         transform: From data as stored to what the likelihood describes.
+        context: What a conditional model is told of them, shape `(n, ...)`.
         samples: Numbers of importance samples; the largest gives `nll`, all of them give `bound_K`.
         seed: Of the transform's draws and of the posterior's.
         device: Where to compute.
@@ -208,19 +217,22 @@ def likelihood_metrics(
     infer = torch.compile(model.infer, dynamic=False) if compile and samples else None
     dense, reason = True, ""
     with evaluating(model):
-        for number, block in enumerate(view(x, transform, seed, device)):
+        for number, (block, given) in enumerate(pairs(x, transform, context, seed, device)):
             with seeded(seed_of(seed, number)):
-                dense = has_density(model, block[:1])
-                if number == 0 and (likelihood := _likelihood(model, block[:1])) is not None:
+                one = None if given is None else given[:1]
+                dense = has_density(model, block[:1], one)
+                if number == 0 and (likelihood := _likelihood(model, block[:1], one)) is not None:
                     if samples:
                         check_density("the likelihood", likelihood)
                     reason = not_comparable(likelihood, transform)
-                distortion, rate, _ = model.infer(block, analytic=True)
+                distortion, rate, _ = model.infer(block, given, analytic=True)
                 terms["distortion"].append(distortion.mean(0))
                 terms["rate"].append(rate.mean(0))
                 # Small parts, so that progress shows while a block of long estimates is under way.
-                for part in block.split(100):
-                    for weights in model.importance_weights(part, most, compiled=infer) if dense and samples else ():
+                for start in range(0, len(block), 100):
+                    part, told = block[start : start + 100], None if given is None else given[start : start + 100]
+                    found = model.importance_weights(part, most, told, compiled=infer) if dense and samples else ()
+                    for weights in found:
                         bounds.append(bounds_from_weights(weights, samples))
                         effective.append(effective_sample_size(weights))
                     if advance is not None:

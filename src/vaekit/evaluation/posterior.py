@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.distributions import Independent
+from torch.distributions import Distribution
 
 from vaekit.data.rows import Rows
-from vaekit.data.transforms import Transform, view
-from vaekit.distributions import kl_divergence
+from vaekit.data.transforms import Transform, pairs
+from vaekit.distributions.rates import closed_rate
 from vaekit.errors import RequestError
 from vaekit.models import VAE
 
@@ -75,26 +75,31 @@ def random_rows(n: int, size: int, seed: int) -> NDArray[np.int64]:
 
 
 @torch.no_grad()
-def codes(model: VAE, x: Rows, transform: Transform, *, seed: int = 0, device: torch.device | str = "cpu") -> Codes:
-    r"""Encode data: posterior means and rates by unit, deterministic for a seed."""
+def codes(
+    model: VAE,
+    x: Rows,
+    transform: Transform,
+    *,
+    context: NDArray[Any] | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Codes:
+    r"""Encode data, for a conditional model with their contexts: posterior means and rates by unit."""
     means: list[Tensor] = []
     rates: list[Tensor] = []
     with evaluating(model):
-        for block in view(x, transform, seed, device):
-            q = model.encode(block)
+        for block, given in pairs(x, transform, context, seed, device):
+            q = model.encode(block, given)
             means.append(q.mean)
-            rates += [] if (rate := _unit_rates(model, q)) is None else [rate]
+            rates += [] if (rate := _unit_rates(q, model.latent(given))) is None else [rate]
     unit_rates = cast(NDArray[np.float64], torch.cat(rates).double().mean(0).cpu().numpy()) if rates else None
     return Codes(torch.cat(means).float().cpu().numpy(), unit_rates)
 
 
-def _unit_rates(model: VAE, q: Any) -> Tensor | None:
+def _unit_rates(q: Distribution, prior: Distribution) -> Tensor | None:
     """KL of each unit on its own, shape `(n, latent_dim)`, where posterior and prior both factorise."""
-    prior = model.prior()
-    if not (isinstance(q, Independent) and isinstance(prior, Independent)):
-        return None
     try:
-        return kl_divergence(q.base_dist, prior.base_dist)
+        return closed_rate(q, prior)[1]
     except NotImplementedError:
         return None
 

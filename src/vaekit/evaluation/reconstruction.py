@@ -8,11 +8,12 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from vaekit.data.rows import Rows
-from vaekit.data.transforms import Binarise, Dequantise, Identity, Scale, Transform, view
+from vaekit.data.transforms import Binarise, Dequantise, Identity, Scale, Transform, pairs, view
 from vaekit.errors import RequestError
 from vaekit.evaluation.likelihood import mean_and_error
 from vaekit.evaluation.posterior import evaluating, random_rows
@@ -77,6 +78,7 @@ def reconstruction_metrics(
     x: Rows,
     transform: Transform,
     *,
+    context: NDArray[Any] | None = None,
     features: Layered | None = None,
     perceptual_images: int = 1000,
     seed: int = 0,
@@ -104,6 +106,7 @@ def reconstruction_metrics(
         model: The model.
         x: Data as stored, shape `(n, *data_shape)`; images are `(n, C, H, W)` with C of 1, 3 or 4.
         transform: From data as stored to what the likelihood describes.
+        context: What a conditional model is told of them, shape `(n, ...)`.
         features: A network, for the perceptual distance of images.
         perceptual_images: How many images it looks at, for it takes most of the time: at random, or all where there
             are no more.
@@ -146,8 +149,8 @@ def reconstruction_metrics(
     shown[random_rows(len(x), perceptual_images if features is not None else 0, seed)] = True
     columns: dict[str, list[Tensor]] = {}
     with evaluating(model):
-        for rows, stored, seen in _pairs(x, transform, seed, device):
-            result = model.reconstruct(seen)
+        for rows, stored, seen, given in _parts(x, transform, context, seed, device):
+            result = model.reconstruct(seen, given)
             if "psnr" not in left_out:
                 result = result.clamp(0, 1)
             found = {"mse": _squared_error(stored, result)}
@@ -157,8 +160,8 @@ def reconstruction_metrics(
                 found["ssim"] = _similarity(stored, result)
             if features is not None and shown[rows].any():
                 # The activations of an image are many times its size.
-                pairs = zip(*(part[shown[rows]].split(_IMAGES) for part in (stored, result)), strict=True)
-                found["perceptual"] = torch.cat([perceptual_distance(features, *pair) for pair in pairs])
+                both = zip(*(part[shown[rows]].split(_IMAGES) for part in (stored, result)), strict=True)
+                found["perceptual"] = torch.cat([perceptual_distance(features, *pair) for pair in both])
             if transform.random:
                 found["seen_mse"] = _squared_error(seen, result)
             for name, values in found.items():
@@ -182,16 +185,17 @@ def _as_stored(rows: Rows, transform: Transform) -> Tensor:
     return block.float() if scale is None or block.is_floating_point() else scale(block)
 
 
-def _pairs(
-    x: Rows, transform: Transform, seed: int, device: torch.device | str
-) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Examples as stored, in [0, 1] where they have levels, and as the model sees them, in parts of bounded size."""
+def _parts(
+    x: Rows, transform: Transform, context: NDArray[Any] | None, seed: int, device: torch.device | str
+) -> Iterator[tuple[slice, Tensor, Tensor, Tensor | None]]:
+    """Examples as stored, in [0, 1] where they have levels, as the model sees them, and with their contexts."""
     size = max(1, _NUMBERS // max(1, math.prod(x.shape[1:])))
     done = 0
-    for block in view(x, transform, seed, device):
-        for seen in block.split(size):
+    for block, given in pairs(x, transform, context, seed, device):
+        for start in range(0, len(block), size):
+            seen, told = block[start : start + size], None if given is None else given[start : start + size]
             rows = slice(done, done + len(seen))
-            yield rows, _as_stored(np.asarray(x[rows]), transform).to(device), seen
+            yield rows, _as_stored(np.asarray(x[rows]), transform).to(device), seen, told
             done += len(seen)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vaekit import figures
 from vaekit.contexts import contexts_for
-from vaekit.data.transforms import contexts, view
+from vaekit.data.transforms import pairs
 from vaekit.evaluation import Evaluation
 from vaekit.latent import manifold_grid, style_grid
 from vaekit.networks import OneHot
@@ -36,11 +36,10 @@ def report_run(run: Run, metrics: dict[str, Any], evaluation: Evaluation | None)
     history = run.history
     pictures = {"loss_curves": figures.loss_curves(history, best_epoch=metrics.get("training", {}).get("best_epoch"))}
     test = run.data.test
-    originals = next(iter(view(test.x[:SHOWN], run.plan.transform, 0, device)))
     new = contexts_for(run, 64)
     samples = run.model.sample(64, None if new is None else new.to(device), seed=0)
-    given = test.given if run.model.conditional else None
-    told = next(contexts(None if given is None else given[:SHOWN], len(originals), device))
+    given = test.given[:SHOWN] if run.model.conditional and test.given is not None else None
+    originals, told = next(pairs(test.x[:SHOWN], run.plan.transform, given, device=device))
     pictures["reconstructions"] = figures.reconstructions(
         _array(originals), _array(run.model.reconstruct(originals, told))
     )

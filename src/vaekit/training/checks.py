@@ -55,11 +55,11 @@ def check_fit(plan: Plan, data: "Dataset", processes: int = 1, seed: int = 0) ->
 
 @torch.no_grad()
 def _check_domain(plan: Plan, name: str, x: "Rows", context: "NDArray[Any] | None", seed: int) -> None:
-    from vaekit.data.transforms import contexts, view
+    from vaekit.data.transforms import pairs
 
     device = next((p.device for p in plan.model.parameters()), torch.device("cpu"))
     before = 0
-    for block, given in zip(view(x, plan.transform, seed, device), contexts(context, len(x), device), strict=True):
+    for block, given in pairs(x, plan.transform, context, seed, device):
         support = likelihood_support(plan.model, block[:1], None if given is None else given[:1])
         if support is None:
             return

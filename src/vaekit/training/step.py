@@ -95,13 +95,12 @@ def evaluate_terms(
         rank: Number of this process.
         ranks: Number of processes.
     """
-    from vaekit.data.transforms import contexts, view
+    from vaekit.data.transforms import pairs
 
     parts: list[dict[str, Tensor]] = []
     training = model.training
     model.eval()
-    pairs = zip(view(x, transform, seed, device), contexts(context, len(x), device), strict=True)
-    for number, (block, given) in enumerate(pairs):
+    for number, (block, given) in enumerate(pairs(x, transform, context, seed, device)):
         if number % ranks == rank:
             with seeded(seed_of(seed, number)):
                 parts.append(model.objective(model, block, given).terms)
