@@ -37,7 +37,7 @@ def reproduce(
 
     Arguments:
         table: Which one: mnist, mnist-static or sprites.
-        rows: Only these, by the start of their names, with semicolons between; the others stay as they are.
+        rows: Only these, by name or the start of a name, with semicolons between; the others stay as they are.
         seeds: Runs of each row, but for rows that take long; the seeds are 0, 1, ...
         epochs: Passes over the data, for all rows alike, in place of the table's own.
         nll_samples: Importance samples of the NLL, in place of the table's own.
@@ -78,14 +78,18 @@ def reproduce(
 def _chosen(table: Table, rows: str | None) -> Sequence[Row]:
     if rows is None:
         return table.rows
-    starts = [start.strip() for start in rows.split(";")]
+    asked = [word.strip() for word in rows.split(";")]
     names = [row.name for row in table.rows]
-    for start in starts:
-        if not any(name.startswith(start) for name in names):
+    found: set[str] = set()
+    for word in asked:
+        matching = [word] if word in names else [name for name in names if name.startswith(word)]
+        if not matching:
             raise RequestError(
-                f"--rows has {start!r}; expected the starts of row names, of {'; '.join(names)}.{nearest(start, names)}"
+                f"--rows has {word!r}; expected names of rows or their starts, of {'; '.join(names)}."
+                f"{nearest(word, names)}"
             )
-    return [row for row in table.rows if row.name.startswith(tuple(starts))]
+        found.update(matching)
+    return [row for row in table.rows if row.name in found]
 
 
 def _slug(name: str) -> str:
