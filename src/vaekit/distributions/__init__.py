@@ -4,6 +4,7 @@ from vaekit.distributions.ancestral import Ancestral
 from vaekit.distributions.chain import Chain
 from vaekit.distributions.conditional import Conditional
 from vaekit.distributions.delta import Delta
+from vaekit.distributions.discrepancy import maximum_mean_discrepancy
 from vaekit.distributions.divergences import kl_divergence
 from vaekit.distributions.families import posterior, prior_for
 from vaekit.distributions.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood, likelihood
@@ -26,6 +27,7 @@ from vaekit.distributions.priors import (
     SymmetricDirichlet,
 )
 from vaekit.distributions.restricted_posteriors import Dirichlet, Gamma, GumbelSoftmax, Kumaraswamy, LogNormal
+from vaekit.distributions.total_correlation import aggregate_log_prob, total_correlation
 
 __all__ = [
     "Ancestral",
@@ -57,8 +59,11 @@ __all__ = [
     "StudentT",
     "SymmetricDirichlet",
     "VampPrior",
+    "aggregate_log_prob",
     "kl_divergence",
     "likelihood",
+    "maximum_mean_discrepancy",
     "posterior",
     "prior_for",
+    "total_correlation",
 ]
