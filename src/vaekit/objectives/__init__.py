@@ -8,6 +8,7 @@ from vaekit.objectives.information import InfoVAE
 from vaekit.objectives.moments import DIP
 from vaekit.objectives.penalised import Penalised
 from vaekit.objectives.rate import Capacity, FreeBits
+from vaekit.objectives.reconstruction import Reconstruction
 
 __all__ = [
     "Adversarial",
@@ -26,5 +27,6 @@ __all__ = [
     "Loss",
     "Objective",
     "Penalised",
+    "Reconstruction",
     "TotalCorrelation",
 ]
