@@ -7,8 +7,10 @@ from vaekit.distributions.delta import Delta
 from vaekit.distributions.discrepancy import maximum_mean_discrepancy
 from vaekit.distributions.divergences import kl_divergence
 from vaekit.distributions.families import posterior, prior_for
+from vaekit.distributions.fitted import FullMixturePrior
 from vaekit.distributions.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood, likelihood
 from vaekit.distributions.mixtures import DiagonalMixture, MixturePrior, VampPrior
+from vaekit.distributions.perceptual import Perceptual
 from vaekit.distributions.posteriors import (
     DiagonalGaussian,
     FullGaussian,
@@ -42,6 +44,7 @@ __all__ = [
     "Dirichlet",
     "Factorised",
     "FullGaussian",
+    "FullMixturePrior",
     "Gamma",
     "Gaussian",
     "GumbelSoftmax",
@@ -52,6 +55,7 @@ __all__ = [
     "LogNormal",
     "Logistic",
     "MixturePrior",
+    "Perceptual",
     "Point",
     "Posterior",
     "RelaxedUniform",
