@@ -98,6 +98,7 @@ def train(
     from vaekit.record import defaults_of, make_record
     from vaekit.request import curve, plan_for, resumed
     from vaekit.runs import Run, RunState
+    from vaekit.stages import run_stages
     from vaekit.storage import sweep
     from vaekit.training import fit
     from vaekit.training.checks import check_fit
@@ -158,6 +159,10 @@ def train(
         on_epoch=on_epoch,
         checked=True,
     )
+    try:  # in every process, so that all have the same model
+        run_stages(plan.stages, outcome.model, dataset, plan.transform, seed=settings["seed"], device=engine.device)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped after the last epoch, in a stage that comes after it") from None
     run.attach(plan)
     run.attach_data(dataset)
     if engine.global_rank == 0:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vaekit.data import Dataset
     from vaekit.data.transforms import Transform
     from vaekit.models import LatentVariableModel
+    from vaekit.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class Plan:
         select: Keep the weights of the "best" epoch by the validation bound, or those of the "last".
         phases: What a phase's optimiser has of its own, by the phase's name: "learning_rate", "betas", "eps",
             "weight_decay", as for the discriminator of an adversarial objective.
+        stages: What is done to the model after its training, in order; see `vaekit.stages.Stage`.
 
     Raises:
         RequestError: If a value is out of its range.
@@ -121,6 +123,7 @@ class Plan:
     train_on: str = "train"
     select: str = "best"
     phases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    stages: "tuple[Stage, ...]" = ()
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):

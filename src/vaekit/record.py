@@ -102,7 +102,7 @@ def plan_of(record: Mapping[str, Any]) -> Plan:
 
 def _numbers(plan: Plan) -> dict[str, Any]:
     """What a plan says in numbers and words, for the record of a model of one's own."""
-    values = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    values = {field.name: getattr(plan, field.name) for field in fields(plan) if field.name != "stages"}
     return {name: value for name, value in values.items() if isinstance(value, int | float | str | tuple | None)}
 
 
