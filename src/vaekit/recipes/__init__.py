@@ -32,6 +32,8 @@ RECIPES = {
     "factor-vae": "vaekit.recipes.factor_vae:factor_vae",
     "dip-vae": "vaekit.recipes.dip_vae:dip_vae",
     "hierarchical": "vaekit.recipes.hierarchical:hierarchical",
+    "autoencoder": "vaekit.recipes.autoencoder:autoencoder",
+    "rae": "vaekit.recipes.rae:rae",
 }
 
 
