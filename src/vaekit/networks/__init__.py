@@ -5,5 +5,16 @@ from vaekit.networks.convolutional import ConvDecoder, ConvEncoder
 from vaekit.networks.leading import Leading
 from vaekit.networks.mlp import MLP, activation
 from vaekit.networks.residual import ResidualDecoder, ResidualEncoder
+from vaekit.networks.vgg import VGG
 
-__all__ = ["MLP", "ConvDecoder", "ConvEncoder", "Leading", "OneHot", "ResidualDecoder", "ResidualEncoder", "activation"]
+__all__ = [
+    "MLP",
+    "ConvDecoder",
+    "ConvEncoder",
+    "Leading",
+    "OneHot",
+    "ResidualDecoder",
+    "ResidualEncoder",
+    "VGG",
+    "activation",
+]
