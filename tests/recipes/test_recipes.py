@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from vaekit import recipes
+from vaekit import distributions, objectives, recipes
 from vaekit.data.transforms import Binarise, Dequantise, Identity, Scale
 from vaekit.distributions import Bernoulli, Gaussian
+from vaekit.distributions.flows import FlowPosterior
 from vaekit.errors import RequestError
 from vaekit.networks import MLP, ConvDecoder, ConvEncoder
 from vaekit.objectives import ELBO, ImportanceWeighted
@@ -202,3 +203,60 @@ def test_recipes_by_name():
     lines = recipes.catalogue()
     assert set(lines) == set(recipes.RECIPES)
     assert all(line.endswith(".") and len(line) <= 110 for line in lines.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "part", "kind", "attributes"),
+    [
+        ("beta-vae", {"beta": 6.0, "warmup": 0.0}, "objective", objectives.ELBO, {"schedule": Constant(6.0)}),
+        ("beta-vae", {"capacity": 25.0, "epochs": 10}, "objective", objectives.Capacity, {"settled": 5.0}),
+        ("free-bits", {"free": 0.3, "per": "total"}, "objective", objectives.FreeBits, {"per": "total"}),
+        ("free-bits", {"groups": 4}, "objective", objectives.FreeBits, {"per": 4}),
+        ("iwae", {"k": 7}, "objective", objectives.ImportanceWeighted, {"samples": 7, "gradient": "standard"}),
+        ("info-vae", {"alpha": 0.5, "kernel": "rbf"}, "objective", objectives.InfoVAE, {"kernel": "rbf"}),
+        ("beta-tcvae", {}, "objective", objectives.TotalCorrelation, {"dataset_size": 50_000}),
+        ("factor-vae", {"rival_hidden": (9, 8)}, "objective", objectives.FactorVAE, {}),
+        ("dip-vae", {"variant": "i"}, "objective", objectives.DIP, {"kind": "i"}),
+        ("vamp-prior", {"components": 3}, "prior", distributions.VampPrior, {}),
+        ("cvae", {"prior": "conditional"}, "prior", distributions.ConditionalPrior, {}),
+        ("cvae", {}, "prior", distributions.StandardNormal, {}),
+        ("planar-flow", {"transforms": 3}, "encoder.head", FlowPosterior, {"kind": "planar"}),
+        ("iaf-resnet", {"transforms": 3}, "encoder.head", FlowPosterior, {"kind": "iaf"}),
+        ("iaf-resnet", {"transforms": 0}, "encoder.head", distributions.DiagonalGaussian, {}),
+        ("hierarchical", {"k": 5}, "objective", objectives.ImportanceWeighted, {"samples": 5}),
+        ("hierarchical", {}, "encoder", distributions.Chain, {"reverse": False}),
+        ("vae", {"posterior": "laplace"}, "encoder.head", distributions.Laplace, {}),
+        ("vae", {"posterior": "gamma"}, "prior", distributions.Factorised, {}),
+    ],
+)
+def test_a_recipe_is_its_parts(name, arguments, part, kind, attributes):
+    model = recipes.get(name)(MNIST, **arguments).model
+    found = model.get_submodule(part)
+    assert type(found) is kind
+    for attribute, value in attributes.items():
+        assert getattr(found, attribute) == value
+
+
+def test_the_two_layers_are_the_papers():
+    model = recipes.get("hierarchical")(MNIST).model
+    assert widths(model.encoder.first) == [784, 200, 200, 200]
+    assert widths(model.encoder.then) == [100, 100, 100, 100]
+    assert widths(model.prior.then) == [50, 100, 100, 200]
+    assert widths(model.decoder) == [100, 200, 200, 784]
+    rate = model.infer(torch.bernoulli(torch.full((4, 1, 28, 28), 0.5)), samples=3).parts
+    assert rate.shape == (3, 4, 2)  # a rate for each layer
+    with pytest.raises(RequestError, match="expected two numbers of each"):
+        recipes.get("hierarchical")(MNIST, latent_dims=(10, 5, 2))
+
+
+def test_the_discriminator_has_the_papers_step_size():
+    plan = recipes.get("factor-vae")(MNIST)
+    assert plan.phases == {"discriminator": {"learning_rate": 1e-4, "betas": (0.5, 0.9)}}
+    assert list(plan.model.phases()) == ["bound", "discriminator"]
+
+
+def test_shared_arguments_are_refused_where_they_mean_nothing():
+    for name, argument in (("iwae", "warmup"), ("aevb", "channels"), ("hierarchical", "latent_dim")):
+        assert argument not in inspect.signature(recipes.get(name)).parameters
+        with pytest.raises(TypeError, match=f"unexpected arguments: {argument}"):
+            recipes.get(name)(MNIST, **{argument: 3})
