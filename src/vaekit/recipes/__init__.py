@@ -34,6 +34,7 @@ RECIPES = {
     "hierarchical": "vaekit.recipes.hierarchical:hierarchical",
     "autoencoder": "vaekit.recipes.autoencoder:autoencoder",
     "rae": "vaekit.recipes.rae:rae",
+    "dfc-vae": "vaekit.recipes.dfc_vae:dfc_vae",
 }
 
 

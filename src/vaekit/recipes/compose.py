@@ -12,6 +12,7 @@ from vaekit.recipes.sharing import sharing
 if TYPE_CHECKING:
     from torch import nn
 
+    from vaekit.distributions import Likelihood
     from vaekit.distributions.posteriors import Posterior
     from vaekit.models import VAE
     from vaekit.objectives import Objective
@@ -29,6 +30,7 @@ class Parts:
         posterior: From the latent size to a posterior head; by default a diagonal Gaussian.
         prior: From the latent size, the encoder and the size of a context to a prior; by default N(0, I).
         objective: From the weight of the rate over time to an objective; by default the ELBO.
+        likelihood: From the shape of x to a likelihood head; by default the one that is named.
         context: What a context becomes before it reaches the parts, and how many numbers that is.
         beta: Weight of the rate after its warm-up.
         cycles: How often it rises.
@@ -40,6 +42,7 @@ class Parts:
     posterior: "Callable[[int], Posterior] | None" = None
     prior: "Callable[[int, nn.Module, int], nn.Module] | None" = None
     objective: "Callable[[Schedule], Objective] | None" = None
+    likelihood: "Callable[[tuple[int, ...]], Likelihood] | None" = None
     context: "tuple[nn.Module, int] | None" = None
     beta: float = 1.0
     cycles: int = 1
@@ -120,7 +123,8 @@ def compose(
     from vaekit.recipes.build import networks, start_at_mean
 
     name = data.suggested if likelihood == "auto" else likelihood
-    posterior, density = (parts.posterior or DiagonalGaussian)(latent_dim), likelihood_of(name, data.shape)
+    posterior = (parts.posterior or DiagonalGaussian)(latent_dim)
+    density = parts.likelihood(data.shape) if parts.likelihood else likelihood_of(name, data.shape)
     size = math.prod(data.shape)
     if network == "auto":
         network = "mlp" if len(data.shape) != 3 or size <= 1024 else "conv"
