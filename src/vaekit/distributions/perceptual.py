@@ -212,10 +212,9 @@ class Perceptual(Likelihood):
     Arguments:
         event_shape: Shape of one image, `(1 or 3, height, width)`.
         features: The network; by default SqueezeNet.
-        weights: The weights :math:`w_l` of the layers' squared distances; or one number :math:`\beta`, which weighs
-            the mean squares of all of them, as published: :math:`w_l = \beta s^2 / (C_l H_l W_l)`. There s is what
-            the network divides images from 0 to 255 by, so that one :math:`\beta` suits networks that were trained
-            with either scale.
+        weights: Of the layers' mean squares, :math:`\beta_l`, one number for all or one for each: :math:`w_l =
+            \beta_l s^2 / (C_l H_l W_l)`. There s is what the network divides images from 0 to 255 by, so that one
+            number suits networks that were trained with either scale. Published: 0.5.
         pixel: Weight of the squared distance of the images themselves.
 
     Raises:
@@ -254,14 +253,15 @@ class Perceptual(Likelihood):
                 f"images of {self.event_shape[1]} by {self.event_shape[2]} are too small for the last of these layers: "
                 "choose layers nearer to the image, or larger images"
             ) from error
-        if isinstance(weights, int | float):
-            weights = [weights * self.features.unit**2 / size for size in sizes]
-        if len(weights) != len(sizes) or not all(0 <= weight < float("inf") for weight in (*weights, pixel)):
+        numbers = [weights] * len(sizes) if isinstance(weights, int | float) else list(weights)
+        if len(numbers) != len(sizes) or not all(0 <= number < float("inf") for number in (*numbers, pixel)):
             raise RequestError(
-                f"weights are {tuple(weights)} and pixel {pixel}; expected {len(sizes)} numbers of at least 0, one for "
-                "each layer, and another: pass 0.5 for all layers"
+                f"weights are {weights} and pixel {pixel}; expected numbers of at least 0, {len(sizes)} for as many "
+                "layers or one for all of them, and one for the pixels: pass 0.5 and 0"
             )
-        self.weights, self.pixel = tuple(weights), pixel
+        unit = self.features.unit**2
+        self.weights = tuple(number * unit / size for number, size in zip(numbers, sizes, strict=True))
+        self.pixel = pixel
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Take the network along to a device or a type."""
