@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.data.arrays import load_file
+from vaekit.data.celeba import holds_celeba, load_celeba
 from vaekit.data.dataset import Dataset, from_arrays
 from vaekit.data.digits import load_digits
 from vaekit.data.images import load_images
 from vaekit.data.mnist import load_mnist, load_static_mnist
+from vaekit.data.olivetti import load_olivetti
 from vaekit.data.sprites import holds_dsprites, load_dsprites, load_sprites
 from vaekit.data.swiss_roll import load_swiss_roll
 from vaekit.errors import RequestError, nearest
@@ -28,6 +30,10 @@ _NAMED: dict[str, tuple[Loader, str]] = {
     "mnist": (load_mnist, "70,000 handwritten digits, 28×28, grey: the field's yardstick"),
     "mnist-static": (load_static_mnist, "MNIST in bits, Larochelle's fixed binarisation, for published comparisons"),
     "digits": (load_digits, "1,797 handwritten digits, 8×8, 17 levels of grey: trains in seconds"),
+    "olivetti": (
+        load_olivetti,
+        "400 faces of 40 people, 64×64, grey: downloaded once by scikit-learn (option: folder)",
+    ),
     "sprites": (load_sprites, "737,280 images of six known factors, 64×64, bits: shapes, sizes, angles, places"),
     "swiss-roll": (load_swiss_roll, "a rolled-up sheet of points in three dimensions (options: n, noise, seed)"),
 }
@@ -46,7 +52,7 @@ def catalogue() -> dict[str, str]:
 
     Example:
         >>> list(catalogue())
-        ['mnist', 'mnist-static', 'digits', 'sprites', 'swiss-roll']
+        ['mnist', 'mnist-static', 'digits', 'olivetti', 'sprites', 'swiss-roll']
     """
     return {name: line for name, (_, line) in _NAMED.items()}
 
@@ -56,9 +62,10 @@ def load_dataset(reference: str | os.PathLike[str] | Dataset | NDArray[Any], **o
 
     Arguments:
         reference: A name of the `catalogue`, in any case and with `_` or `-`; a path to a `.npy` or `.npz` file or
-            to a folder of images; an array; or a dataset, which is returned as it is. A name wins over a path of
-            the same spelling: write `./mnist` for the path.
-        options: What the loader takes: see `load_swiss_roll`, `load_file`, `load_images` and `from_arrays`.
+            to a folder of images, where CelebA's published layout is recognised; an array; or a dataset, which is
+            returned as it is. A name wins over a path of the same spelling: write `./mnist` for the path.
+        options: What the loader takes: see `load_olivetti`, `load_swiss_roll`, `load_file`, `load_images`,
+            `load_celeba` and `from_arrays`.
 
     Raises:
         RequestError: If the reference is no known name and no path that can be read, the loader has no such option,
@@ -109,7 +116,7 @@ def _find(reference: str | os.PathLike[str], typed: str) -> tuple[Loader, tuple[
             f"data is {typed!r}; expected one of {', '.join(_NAMED)}, or {_PATHS}.{nearest(name, _NAMED)}"
         )
     if path.is_dir():
-        return load_images, (path,)
+        return load_celeba if holds_celeba(path) else load_images, (path,)
     if path.suffix.lower() not in _FILES:
         raise RequestError(
             f"data is {typed!r}, a file that ends in {path.suffix!r}; expected {_PATHS}: convert it, or pass its folder"
