@@ -29,6 +29,7 @@ from vaekit.distributions.priors import (
     SymmetricDirichlet,
 )
 from vaekit.distributions.restricted_posteriors import Dirichlet, Gamma, GumbelSoftmax, Kumaraswamy, LogNormal
+from vaekit.distributions.shaped import FlowerPrior, SwissRollPrior
 from vaekit.distributions.total_correlation import aggregate_log_prob, total_correlation
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "DiagonalMixture",
     "Dirichlet",
     "Factorised",
+    "FlowerPrior",
     "FullGaussian",
     "FullMixturePrior",
     "Gamma",
@@ -61,6 +63,7 @@ __all__ = [
     "RelaxedUniform",
     "StandardNormal",
     "StudentT",
+    "SwissRollPrior",
     "SymmetricDirichlet",
     "VampPrior",
     "aggregate_log_prob",
