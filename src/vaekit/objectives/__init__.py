@@ -1,5 +1,6 @@
 r"""Objectives: what training minimises, and what is reported of it."""
 
+from vaekit.objectives.adversarial import AdversarialPrior
 from vaekit.objectives.base import Adversarial, HasLatents, Inference, Infers, Latents, Loss, Objective
 from vaekit.objectives.correlation import FactorVAE, TotalCorrelation
 from vaekit.objectives.elbo import ELBO, Bound
@@ -12,6 +13,7 @@ from vaekit.objectives.reconstruction import Reconstruction
 
 __all__ = [
     "Adversarial",
+    "AdversarialPrior",
     "Bound",
     "Capacity",
     "DIP",
