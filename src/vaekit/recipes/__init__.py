@@ -34,6 +34,8 @@ RECIPES = {
     "hierarchical": "vaekit.recipes.hierarchical:hierarchical",
     "autoencoder": "vaekit.recipes.autoencoder:autoencoder",
     "rae": "vaekit.recipes.rae:rae",
+    "aae": "vaekit.recipes.aae:aae",
+    "aae-style": "vaekit.recipes.aae_style:aae_style",
     "dfc-vae": "vaekit.recipes.dfc_vae:dfc_vae",
 }
 
