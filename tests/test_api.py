@@ -140,7 +140,7 @@ def test_a_run_is_complete_and_says_what_was_asked(tmp_path, tiny):
     ("recipe", "arguments"),
     [
         ("vae", {"seed": 5, "beta": 2.0, "warmup": 1.0, "clip": 0.5, "compile": False, "hidden": (8, 6)}),
-        ("aevb", {"hidden": 8, "patience": 1, "learning_rate": 0.05, "estimator": "monte-carlo"}),
+        ("aevb", {"hidden": (8,), "patience": 1, "learning_rate": 0.05, "estimator": "monte-carlo"}),
         ("iwae-burda", {"k": 2, "batch_size": 100}),
     ],
 )

@@ -106,7 +106,7 @@ def test_help_reads_well(capsys):
     for text in (
         "usage: vaekit train vae [--ARGUMENT VALUE ...]",
         "--latent-dim N Size of z; units that the data do not need stay inactive. [24]",
-        "--network {auto,mlp,conv}",
+        "--network {auto,mlp,conv,resnet}",
         "--channels N,N,... Channels of the encoder's convolutions; the decoder has them in reverse. [32,64,64]",
         "--devices N|auto",
         "--compile {auto,yes,no}",

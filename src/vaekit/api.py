@@ -228,7 +228,7 @@ def evaluate(
         generated: Samples to hold against as many real examples.
         features: Network in whose features samples are compared: auto for the one that suits the data, mnist,
             squeezenet, or inception:PATH with weights that you have.
-        disentanglement: brief, for a first look; or published, with the numbers of examples of published scores.
+        disentanglement: Its size: brief, for a first look; published, with as many examples as published scores.
         limit: Use at most so many of the first examples.
         seed: Of every random draw.
         out: Write the numbers to this JSON file too.
