@@ -94,7 +94,8 @@ def load_vgg(path: str | os.PathLike[str], until: str | None = None) -> VGG:
             wanted = {key: tensor.shape for key, tensor in net.state_dict().items()}
             weights = {key: file.get_tensor(key).float() for key in wanted if key in stored}
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or "no safetensors"
+        missing = "no such file" if isinstance(error, FileNotFoundError) else "no safetensors"
+        reason = getattr(error, "strerror", None) or missing
         raise RequestError(
             f"weights are {name!r}, which cannot be read ({reason}); expected a .safetensors file: {remedy}"
         ) from error
