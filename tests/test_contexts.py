@@ -66,6 +66,7 @@ def test_a_run_is_measured_with_its_contexts(by_label, monkeypatch):
     )
     assert "each given its label" in numbers["protocol"]
     assert {"annealed", "aggregate", "code_use", "amortisation", "reconstruction", "generation"} <= numbers.keys()
+    assert numbers["conditioning"]["class_agreement"] > 0.85
     assert list(numbers["left_out"]) == ["disentanglement"]
     model, test = by_label.model, load_dataset("digits").test
     # The bound of the run is that of x with its own label: with others it is worse.

@@ -44,6 +44,8 @@ BETTER: dict[str, Better | None] = {
     "recall": "higher",
     "density": "higher",
     "coverage": "higher",
+    "class_agreement": "higher",
+    "transfer_agreement": "higher",
     "beta_vae": "higher",
     "factor_vae": "higher",
     "mig": "higher",
@@ -75,6 +77,7 @@ _ABOUT = [
         ("generation", "real: ", r"\w+_real"),
         ("generation", "Fréchet distance ", r"frechet_\w+"),
         ("generation", "kernel distance ", r"kernel_\w+"),
+        ("conditioning", "transfers: ", "transfer_agreement"),
         ("generation", "k = ", r"(precision|recall|density|coverage)(_real)?"),
         ("disentanglement", "β-VAE ", "beta_vae"),
         ("disentanglement", "FactorVAE ", "factor_vae"),
@@ -85,7 +88,7 @@ _ABOUT = [
     )
 ]
 # These look at the data as stored, or at codes, whatever the likelihood is a density of.
-_AS_STORED = ("reconstruction", "generation", "disentanglement")
+_AS_STORED = ("reconstruction", "generation", "conditioning", "disentanglement")
 _SEED = re.compile(r"\bseed (\d+)\b")
 _RESULT = re.compile(r", and at that limit: [^;]*")  # what came out, which is no part of how it was measured
 _BITS = ("bits as stored", "dynamic binarisation")

@@ -17,6 +17,7 @@ from vaekit.evaluation.posterior import ACTIVE_VARIANCE, codes, posterior_metric
 from vaekit.evaluation.reconstruction import perceptual_distance, reconstruction_metrics
 
 if TYPE_CHECKING:
+    from vaekit.evaluation.conditioning import conditioning_metrics
     from vaekit.evaluation.disentanglement import disentanglement_metrics
     from vaekit.evaluation.features import FeatureNet, feature_net, features_of
     from vaekit.evaluation.frechet import (
@@ -41,6 +42,7 @@ __all__ = [
     "bidirectional_gap",
     "code_use_metrics",
     "codes",
+    "conditioning_metrics",
     "diagnose",
     "disentanglement_metrics",
     "effective_sample_size",
@@ -62,6 +64,7 @@ __all__ = [
 
 _HOMES = {
     "FeatureNet": "features",
+    "conditioning_metrics": "conditioning",
     "disentanglement_metrics": "disentanglement",
     "extrapolated_frechet_distance": "frechet",
     "feature_net": "features",

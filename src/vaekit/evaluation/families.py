@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from numpy.typing import NDArray
 
-from vaekit.data import Dataset
+from vaekit.data import Dataset, Split
 from vaekit.data.rows import Rows
 from vaekit.data.transforms import Transform
 from vaekit.errors import RequestError, nearest
@@ -135,6 +135,25 @@ def _generation(of: Subject, advance: Advance) -> Numbers:
     return numbers
 
 
+def _conditioning(of: Subject, advance: Advance) -> Numbers:
+    from vaekit.evaluation.conditioning import conditioning_metrics
+
+    whole = of.data.splits[of.split]
+    test = Split(of.x, None if whole.labels is None else whole.labels[: len(of.x)])
+    features = None if of.features == "auto" else of.features
+    numbers: Numbers = conditioning_metrics(
+        of.model,
+        of.data.train,
+        test,
+        of.transform,
+        features=features,
+        seed=of.seed,
+        device=of.device,
+        advance=advance,
+    )
+    return numbers
+
+
 def _disentanglement(of: Subject, advance: Advance) -> Numbers:
     from vaekit.evaluation.disentanglement import BRIEF, disentanglement_metrics
 
@@ -185,6 +204,11 @@ FAMILIES: dict[str, Family] = {
         "Fréchet and kernel distance, precision, recall, density and coverage of samples, beside real against real",
         _generation,
         lambda of: 3 * _drawn(of),
+    ),
+    "conditioning": Family(
+        "how often a classifier reads what a conditional model draws as the class it was told",
+        _conditioning,
+        lambda of: 3 * len(of.x),
     ),
     "disentanglement": Family(
         "β-VAE, FactorVAE, MIG, DCI, SAP and modularity scores, for data with known factors",

@@ -1,6 +1,6 @@
 r"""How good the images are that a model draws: distances to real ones in a feature space, and overlap with them."""
 
-__all__ = ["generation_metrics"]
+__all__ = ["expected", "generation_metrics"]
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,8 +37,13 @@ class _Middle:
         return f"the middles of {self.levels} levels in [0, 1]"
 
 
-def _expected(transform: Transform) -> Transform:
-    """Return the mean of a random transform, given the stored values, where it is known."""
+def expected(transform: Transform) -> Transform:
+    r"""Return the mean of a random transform, given the stored values, where it is known.
+
+    Example:
+        >>> expected(Binarise(256))
+        Scale(levels=256)
+    """
     if isinstance(transform, Binarise):
         return Scale(transform.levels)
     return _Middle(transform.levels) if isinstance(transform, Dequantise) else transform
@@ -127,7 +132,7 @@ def generation_metrics(
         )
     bits = isinstance(transform, (Binarise, Scale)) and transform.levels == 2
     mean = not (bits or net.name == "values") if mean is None else mean
-    seen = _expected(transform) if mean else transform
+    seen = expected(transform) if mean else transform
     if isinstance(model, LatentVariableModel):
         limits = None if net.name == "values" else (0.0, 1.0)
         told = None if context is None else context[_order(len(real), seed)[:count]]

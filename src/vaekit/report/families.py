@@ -78,6 +78,14 @@ _HEADLINES: dict[str, tuple[str, str, dict[str, str]]] = {
             "coverage": "Coverage",
         },
     ),
+    "conditioning": (
+        "What was told is drawn",
+        "real examples",
+        {
+            "class_agreement": "Samples read as the class that was told",
+            "transfer_agreement": "Codes decoded as another class, read as that",
+        },
+    ),
     "disentanglement": (
         "Disentanglement",
         "",

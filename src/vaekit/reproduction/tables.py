@@ -103,7 +103,7 @@ TABLES = {
             Row("beta-TCVAE, 6", "beta-tcvae", {"beta": 6.0}, 0.45, _DSPRITES, seeds=1),
             Row("FactorVAE, 35", "factor-vae", {"gamma": 35.0}, 0.43, _DSPRITES, seeds=1),
         ),
-        columns=("disentanglement.mig", "disentanglement.factor_vae", "disentanglement.dci", "elbo"),
+        columns=("disentanglement.mig", "disentanglement.factor_vae", "disentanglement.dci_disentanglement", "elbo"),
         lower=False,
         arguments={"latent_dim": 10, "network": "mlp", "hidden": (256, 256), "batch_size": 64, "epochs": 15},
         data_options={"n": 50_000},
