@@ -116,7 +116,7 @@ def test_wrong_requests_are_refused(arguments, message, capsys, tmp_path, monkey
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("name", ["mnist", "mnist-static", "sprites"])
+@pytest.mark.parametrize("name", TABLES)
 def test_the_tables_ask_for_what_the_recipes_have(name):
     table = TABLES[name]
     assert len({_slug(row.name) for row in table.rows}) == len(table.rows)

@@ -2,10 +2,13 @@ r"""Files that are whole or absent."""
 
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
-from vaekit.storage import is_litter, replace_file, sweep
+from vaekit.errors import RequestError
+from vaekit.storage import is_litter, replace_file, sole_writer, sweep
 
 
 def test_the_file_is_written_and_returned_and_nothing_else(tmp_path):
@@ -85,3 +88,24 @@ def test_what_a_killed_writer_leaves_is_litter(tmp_path):
     replace_file(tmp_path / "file", lambda temporary: (temporary.write_text(""), seen.append(temporary)))
     assert is_litter(seen[0])
     assert seen[0].parent == tmp_path
+
+
+def test_one_process_writes_at_a_time(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from vaekit.storage import sole_writer\n"
+        "with sole_writer(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout.readline() == "in\n"
+        with pytest.raises(RequestError, match="another process is writing to"), sole_writer(tmp_path):
+            pass
+    finally:
+        other.kill()  # the claim ends with it
+        other.communicate()
+    with sole_writer(tmp_path):
+        assert not list(tmp_path.iterdir())
+    with sole_writer(tmp_path):  # and is given back
+        pass

@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vaekit import recipes
 from vaekit.data import Dataset, catalogue
 from vaekit.plan import DataSpec, Plan
@@ -110,7 +112,8 @@ def _environment() -> dict[str, Any]:
     """The versions and the machine."""
     names = ("vaekit", "torch", "numpy", "lightning-fabric", "scikit-learn")
     versions = {name: metadata.version(name) for name in names}
-    machine = {"processor": _processor(), "cpus": os.cpu_count() or 0, "commit": _commit()}
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    machine = {"processor": _processor(), "cpus": os.cpu_count() or 0, "gpu": gpu, "commit": _commit()}
     return {"python": ".".join(map(str, sys.version_info[:3])), **versions, **machine}
 
 

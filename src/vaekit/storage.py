@@ -1,12 +1,13 @@
 r"""Files that are whole or absent: each is written beside its place and moved there. Where files can be written."""
 
-__all__ = ["check_writable", "is_litter", "plain", "replace_file", "sweep", "write_json"]
+__all__ = ["check_writable", "is_litter", "plain", "replace_file", "sole_writer", "sweep", "write_json"]
 
+import contextlib
 import json
 import math
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,42 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[Path], object], 
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+@contextlib.contextmanager
+def sole_writer(directory: Path) -> Iterator[None]:
+    r"""Make a directory this process's alone inside the block, where the system can: nothing is left in it.
+
+    The claim ends with the process, however that ends.
+
+    Raises:
+        RequestError: If another process has it.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, sole_writer(Path(folder)):
+        ...     os.listdir(folder)
+        []
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    claim = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RequestError(
+                f"another process is writing to {directory}; expected a directory of its own for each: wait for it, or "
+                "pass another --out"
+            ) from None
+        except OSError:  # a file system without such claims
+            pass
+        yield
+    finally:
+        os.close(claim)
 
 
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:

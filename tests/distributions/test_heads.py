@@ -146,3 +146,9 @@ def test_a_conditional_passes_a_context_only_if_there_is_one():
     assert len(net.seen) == 1
     conditional(x, context)
     assert net.seen[1] is context
+
+
+def test_a_network_whose_output_the_head_does_not_read_is_refused():
+    for head, size in ((DiagonalGaussian(2), 6), (Bernoulli((3,)), 4)):
+        with pytest.raises(RequestError, match=rf"parameters of shape \({size},\) for an example; expected \(\d,\)"):
+            Conditional(nn.Linear(5, size), head)(torch.zeros(2, 5))

@@ -7,6 +7,8 @@ from typing import Protocol, cast
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaekit.errors import RequestError
+
 
 class Head(Protocol):
     r"""What turns a network's output into a distribution.
@@ -35,6 +37,9 @@ class Conditional(nn.Module):
             It is called with a second argument only when there is a context.
         head: Reads the parameters as a distribution over `y`.
 
+    Raises:
+        RequestError: In `forward`, if the network's output is not of the shape that the head reads.
+
     Example:
         >>> from vaekit.distributions import DiagonalGaussian
         >>> from vaekit.networks import MLP
@@ -54,4 +59,12 @@ class Conditional(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Distribution:
         """Return the distribution over y given x, one for each row of x."""
         parameters = self.network(x) if context is None else self.network(x, context)
+        expected = getattr(self.head, "parameter_shape", None)
+        # Else a head may split too few or too many numbers without a word, and describe something else.
+        if expected is not None and tuple(parameters.shape[1:]) != tuple(expected):
+            raise RequestError(
+                f"the network gives parameters of shape {tuple(parameters.shape[1:])} for an example; expected "
+                f"{tuple(expected)}, which {type(self.head).__name__} reads: build the network with "
+                "head.parameter_shape"
+            )
         return cast(Distribution, self.head(parameters))

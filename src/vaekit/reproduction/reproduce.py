@@ -36,7 +36,8 @@ def reproduce(
     of the published one stays, with how much it is short by.
 
     Arguments:
-        table: Which one: mnist, mnist-static or sprites.
+        table: Which one: mnist, mnist-static or sprites, which two processors can make; or published-mnist,
+            published-mnist-static or published-sprites, which want a GPU.
         rows: Only these, by name or the start of a name, with semicolons between; the others stay as they are.
         seeds: Runs of each row, but for rows that take long; the seeds are 0, 1, ...
         epochs: Passes over the data, for all rows alike, in place of the table's own.
@@ -176,7 +177,7 @@ def _entry(table: Table, row: Row, runs: Path) -> dict[str, Any] | None:
     entry: dict[str, Any] = {
         "row": row.name,
         "recipe": row.recipe,
-        "arguments": {k: v for k, v in config["arguments"].items() if k in {**table.arguments, **row.arguments}},
+        "arguments": config["arguments"],
         "seeds": [run.config["training"]["seed"] for run, _ in found],
         "values": values,
         "protocol": first.get("protocol", ""),
@@ -185,6 +186,7 @@ def _entry(table: Table, row: Row, runs: Path) -> dict[str, Any] | None:
         "source": row.source,
         "training_seconds": [run.metrics["training"]["seconds"] for run, _ in found],
         "versions": config["versions"],
+        "commits": [run.config["versions"]["commit"] for run, _ in found],
         "command": config["command"],
     }
     if row.published is not None:
@@ -214,8 +216,11 @@ def _markdown(table: Table, name: str, entries: Sequence[dict[str, Any]]) -> str
         lines += ["", f"Protocol: {protocol}."]
     shared = json.dumps(dict(table.arguments))
     epochs = sorted({entry["arguments"].get("epochs") for entry in entries})
-    machines = sorted({f"{e['versions'].get('processor')}, {e['versions']['cpus']} processors" for e in entries})
-    commits = sorted({str(entry["versions"].get("commit")) for entry in entries})
+    versions = [entry["versions"] for entry in entries]
+    machines = sorted(
+        {", ".join(filter(None, (v.get("gpu"), v["processor"], f"{v['cpus']} processors"))) for v in versions}
+    )
+    commits = sorted({str(commit) for entry in entries for commit in entry["commits"]})
     lines += [
         "",
         f"Arguments of all rows: `{shared}`; epochs: {', '.join(map(str, epochs))}. Hardware: {'; '.join(machines)}. "
