@@ -86,7 +86,7 @@ class Reconstruction(Annealed):
 
     Arguments:
         code: Weight of half the squared length of the code, :math:`\lambda_z`: a number, or a schedule over epochs.
-        decoder: Weight of the squared length of the decoder's parameters, :math:`\lambda_\theta`.
+        decoder: Weight of the squared length of the decoder's weights, biases left out, :math:`\lambda_\theta`.
         contraction: Weight of the squared Frobenius norm of the encoder's Jacobian, :math:`\lambda_J`.
         probes: Random directions that the norm is estimated from, see `squared_jacobian`; None for all of the code's
             units, which is exact and takes one pass back for each.
@@ -152,7 +152,8 @@ class Reconstruction(Annealed):
         if "code" in self.schedules:
             terms["code"] = z.square().sum(-1) / 2
         if "decoder" in self.schedules:
-            length = torch.stack([p.square().sum() for p in decoder.parameters()]).sum()
+            # Weights only: where biases and a likelihood's own variance lie is no matter of smoothness.
+            length = sum((p.square().sum() for p in decoder.parameters() if p.dim() > 1), z.new_zeros(()))
             terms["decoder"] = length.expand(len(z))
         return terms
 
