@@ -522,3 +522,15 @@ def test_a_model_of_ones_own_gets_what_suits_its_likelihood(tmp_path, head, tran
     )
     run = vaekit.train(model, "digits", out=tmp_path / "run", **OWN)
     assert run.plan.transform == transform
+
+
+def test_two_trainings_do_not_write_to_one_directory(tmp_path, tiny, listing, no_report):
+    from vaekit.storage import sole_writer
+
+    out = tmp_path / "run"
+    vaekit.train("vae", "digits", out=out, **tiny)
+    before = listing(out)
+    with sole_writer(out), pytest.raises(RequestError, match="another process is writing to"):
+        vaekit.train("vae", "digits", out=out, force=True, **tiny)
+    assert listing(out) == before
+    vaekit.train("vae", "digits", out=out, force=True, **tiny)

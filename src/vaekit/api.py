@@ -6,6 +6,7 @@ The command line takes its options, their defaults and their help from these sig
 
 __all__ = ["evaluate", "load", "train"]
 
+import contextlib
 import inspect
 import os
 from collections.abc import Mapping
@@ -99,7 +100,7 @@ def train(
     from vaekit.request import curve, plan_for, resumed
     from vaekit.runs import Run, RunState
     from vaekit.stages import run_stages
-    from vaekit.storage import sweep
+    from vaekit.storage import sole_writer, sweep
     from vaekit.training import fit
     from vaekit.training.checks import check_fit
     from vaekit.training.engine import engine_for
@@ -137,52 +138,56 @@ def train(
     check_fit(plan, dataset, engine.world_size, settings["seed"])
     # Nothing is written before this line, and a request that gets here can be met.
     engine.launch()
-    if engine.global_rank == 0:
-        if not resume:
-            run.create(config, force=force)
-        sweep(run.directory)
-    engine.barrier()
-    started = (run.directory / "checkpoints" / "last.safetensors").exists()
-    if run.state is RunState.TRAINED and not started:
-        raise RequestError(
-            f"{run.directory} has a trained model but no checkpoint: finish it with `vaekit evaluate {run.directory}`"
+    with contextlib.ExitStack() as claims:
+        if engine.global_rank == 0:
+            run.directory.mkdir(parents=True, exist_ok=True)
+            claims.enter_context(sole_writer(run.directory))
+            if not resume:
+                run.create(config, force=force)
+            sweep(run.directory)
+        engine.barrier()
+        started = (run.directory / "checkpoints" / "last.safetensors").exists()
+        if run.state is RunState.TRAINED and not started:
+            raise RequestError(
+                f"{run.directory} has a trained model but no checkpoint: finish it with "
+                f"`vaekit evaluate {run.directory}`"
+            )
+        outcome = fit(
+            plan,
+            dataset,
+            directory=run.directory,
+            seed=settings["seed"],
+            engine=engine,
+            compile=settings["compile"],
+            resume=started,
+            progress=progress,
+            on_epoch=on_epoch,
+            checked=True,
         )
-    outcome = fit(
-        plan,
-        dataset,
-        directory=run.directory,
-        seed=settings["seed"],
-        engine=engine,
-        compile=settings["compile"],
-        resume=started,
-        progress=progress,
-        on_epoch=on_epoch,
-        checked=True,
-    )
-    try:  # in every process, so that all have the same model
-        run_stages(plan.stages, outcome.model, dataset, plan.transform, seed=settings["seed"], device=engine.device)
-    except KeyboardInterrupt:
-        raise Interrupted("stopped after the last epoch, in a stage that comes after it") from None
-    run.attach(plan)
-    run.attach_data(dataset)
-    if engine.global_rank == 0:
-        run.write_model(outcome.model.state_dict())
-        if isinstance(plan.model, VAE):
-            try:
-                evaluation = evaluate_model(
-                    plan.model,
-                    dataset,
-                    plan.transform,
-                    samples=curve(settings["nll_samples"]),
-                    seed=settings["seed"],
-                    device=engine.device,
-                    progress=progress,
-                    log=_bounds(outcome.history, outcome.facts["best_epoch"]),
-                )
-                _finish(run, {"training": outcome.facts, "test": evaluation.metrics}, evaluation)
-            except KeyboardInterrupt:
-                raise Interrupted("stopped during the evaluation of the trained model") from None
-    engine.barrier()  # so that what is written is there for every process
+        try:  # in every process, so that all have the same model
+            run_stages(plan.stages, outcome.model, dataset, plan.transform, seed=settings["seed"], device=engine.device)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped after the last epoch, in a stage that comes after it") from None
+        run.attach(plan)
+        run.attach_data(dataset)
+        if engine.global_rank == 0:
+            run.write_model(outcome.model.state_dict())
+            if isinstance(plan.model, VAE):
+                try:
+                    evaluation = evaluate_model(
+                        plan.model,
+                        dataset,
+                        plan.transform,
+                        samples=curve(settings["nll_samples"]),
+                        seed=settings["seed"],
+                        device=engine.device,
+                        progress=progress,
+                        log=_bounds(outcome.history, outcome.facts["best_epoch"]),
+                    )
+                    _finish(run, {"training": outcome.facts, "test": evaluation.metrics}, evaluation)
+                except KeyboardInterrupt:
+                    raise Interrupted("stopped during the evaluation of the trained model") from None
+        engine.barrier()  # so that what is written is there for every process
     return run
 
 
