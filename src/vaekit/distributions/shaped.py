@@ -72,8 +72,8 @@ class SwissRollPrior(nn.Module):
         \rho(t) = r \sqrt t \; (\cos 2 \pi w \sqrt t, \sin 2 \pi w \sqrt t), \qquad t \sim \mathrm U[0, 1]
 
     so that the line is about as dense everywhere. The density is the mean of :math:`\mathcal N(z; \rho(t), \sigma^2)`
-    over t, which is taken at points closer than :math:`\sigma`: the sum is then the integral to many digits, and p(z)
-    is the mixture of these.
+    over t, which is taken at points closer than :math:`\sigma`: the sum is then the integral to three digits or more,
+    and p(z) is the mixture of these.
 
     References:
         Adversarial autoencoders (Makhzani et al., 2015), figure 3.
@@ -93,6 +93,7 @@ class SwissRollPrior(nn.Module):
         (torch.Size([3, 2]), True)
     """
 
+    logits: Tensor
     loc: Tensor
     scale: Tensor
 
@@ -102,13 +103,15 @@ class SwissRollPrior(nn.Module):
         for name, value in (("radius", radius), ("turns", turns), ("scale", scale)):
             if not 0 < value < math.inf:
                 raise RequestError(f"{name} is {value}; expected a positive number: pass 1, say")
-        points = math.ceil(2 * radius * (math.pi * turns + 1) / scale)  # at most half a deviation apart
-        t = ((torch.arange(points, dtype=torch.float64) + 0.5) / points).sqrt()
-        angle = 2 * math.pi * turns * t
-        line = radius * t.unsqueeze(1) * torch.stack([angle.cos(), angle.sin()], dim=1)
-        self.register_buffer("loc", line.to(torch.get_default_dtype()), persistent=False)
+        points = math.ceil(2 * radius * (2 * math.pi * turns + 1) / scale)  # at most half a deviation apart
+        root = (torch.arange(points, dtype=torch.float64) + 0.5) / points  # of t: even steps along a radius
+        angle = 2 * math.pi * turns * root
+        line = radius * root.unsqueeze(1) * torch.stack([angle.cos(), angle.sin()], dim=1)
+        real = torch.get_default_dtype()
+        self.register_buffer("logits", root.log().to(real), persistent=False)
+        self.register_buffer("loc", line.to(real), persistent=False)
         self.register_buffer("scale", torch.full((points, 2), float(scale)), persistent=False)
 
     def forward(self, context: Tensor | None = None) -> Distribution:
         """Return p(z), the same whatever the context."""
-        return DiagonalMixture(self.loc.new_zeros(len(self.loc)), self.loc, self.scale, validate_args=False)
+        return DiagonalMixture(self.logits, self.loc, self.scale, validate_args=False)
