@@ -178,7 +178,7 @@ def train(
                         plan.model,
                         dataset,
                         plan.transform,
-                        samples=curve(settings["nll_samples"]),
+                        samples=curve({**settings, **config["arguments"]}["nll_samples"]),
                         seed=settings["seed"],
                         device=engine.device,
                         progress=progress,

@@ -17,7 +17,8 @@ def test_catalogue_is_cheap():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", sorted(catalogue()))
+# The faces are downloaded: test_faces.py reads them where they are.
+@pytest.mark.parametrize("name", sorted(catalogue().keys() - {"olivetti"}))
 def test_every_name_loads_and_is_whole(name):
     data = load_dataset(name)
     assert isinstance(data, Dataset)

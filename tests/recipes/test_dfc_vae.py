@@ -133,7 +133,6 @@ def test_training_brings_images_nearer():
     assert losses[-1] < 0.7 * losses[0]
 
 
-@pytest.mark.xfail(reason="train takes its own default of nll_samples and not the recipe's", strict=True)
 def test_from_the_command_line(tmp_path, capsys):
     pictures = tmp_path / "faces"
     pictures.mkdir()

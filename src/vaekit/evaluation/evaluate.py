@@ -139,7 +139,7 @@ def evaluate_model(
     result |= posterior_metrics(encoded) | {"images": len(x), "seed": seed}
     if "likelihood" in families:
         reason = result.pop("not_comparable", "")
-        result["protocol"] = _protocol(subject, reason)
+        result["protocol"] = _protocol(subject, result, reason)
         result["seconds"] = round(time.monotonic() - begun, 2)
     if left_out:
         result["left_out"] = left_out
@@ -153,17 +153,20 @@ def _task(name: str, of: Subject, split: str) -> str:
     return name
 
 
-def _protocol(of: Subject, reason: str) -> str:
+def _protocol(of: Subject, result: dict[str, Any], reason: str) -> str:
     data, transform, split, samples, seed, n = of.data, of.transform, of.split, of.samples, of.seed, len(of.x)
     whole = n == len(data.splits[split])
     given = "" if of.context is None else ", each given its " + ("label" if of.context.ndim == 1 else "context")
     parts = [
         f"{data.name}, {'all' if whole else 'the first'} {n:,} {split} examples{given}",
         transform.describe() + (f" drawn once, seed {seed}" if transform.random else ""),
-        "bound with one draw of z",
     ]
+    if "elbo" in result:
+        parts.append("bound with one draw of z")
+    elif "rate" not in result:
+        parts.append("no likelihood, for the posterior is a point")
     if reason:
         parts.append(reason)
-    if samples:
+    if "nll" in result:
         parts.append(f"NLL by {max(samples):,} importance samples from the posterior")
     return "; ".join([*parts, "nats an example, ± is one standard error over examples"])

@@ -72,6 +72,8 @@ def not_comparable(likelihood: Distribution, transform: Transform) -> str:
         >>> not_comparable(Bernoulli(0.5), Binarise(256))
         ''
     """
+    if not getattr(likelihood, "has_density", True):
+        return "a distance in the place of a density, so that there is neither a bound nor a likelihood"
     try:
         discrete = likelihood.support.is_discrete  # type: ignore[union-attr]
     except (NotImplementedError, AttributeError):  # it does not say
@@ -191,7 +193,7 @@ def likelihood_metrics(
         `elbo`, `rate`, `distortion`, each with its `_se`, the standard error over examples; `nll` with `nll_se` and
         `nll_samples`; `bound_K` and `bound_K_se` for each K in `samples`, when there are several; `bits_per_dim` with
         `bits_per_dim_se` where the transform dequantises (see `bits_per_dim`). A model whose posterior has no density
-        has a `distortion` alone.
+        has a `distortion` alone, one whose likelihood is no density no `elbo`.
 
         From two importance samples up, `ess` with `ess_se` is the effective sample size of the weights behind `nll`;
         `ess_low` is the share of examples for which it is under 10, or under half the samples if that is less;
@@ -215,7 +217,7 @@ def likelihood_metrics(
         work = sum(p.numel() for p in model.parameters()) * len(x) * most
         compile = compiling_pays(work / 2, torch.device(device))  # about half of the parameters decode
     infer = torch.compile(model.infer, dynamic=False) if compile and samples else None
-    dense, reason = True, ""
+    dense, bounded, reason = True, True, ""
     with evaluating(model):
         for number, (block, given) in enumerate(pairs(x, transform, context, seed, device)):
             with seeded(seed_of(seed, number)):
@@ -224,6 +226,7 @@ def likelihood_metrics(
                 if number == 0 and (likelihood := _likelihood(model, block[:1], one)) is not None:
                     if samples:
                         check_density("the likelihood", likelihood)
+                    bounded = getattr(likelihood, "has_density", True)
                     reason = not_comparable(likelihood, transform)
                 distortion, rate, _ = model.infer(block, given, analytic=True)
                 terms["distortion"].append(distortion.mean(0))
@@ -238,9 +241,8 @@ def likelihood_metrics(
                     if advance is not None:
                         advance(len(part))
     rate, distortion = torch.cat(terms["rate"]), torch.cat(terms["distortion"])
-    named = (
-        {"elbo": -(rate + distortion), "rate": rate, "distortion": distortion} if dense else {"distortion": distortion}
-    )
+    named = {"elbo": -(rate + distortion)} if dense and bounded else {}
+    named |= {"rate": rate, "distortion": distortion} if dense else {"distortion": distortion}
     result: dict[str, float | int | str] = {"not_comparable": reason} if reason else {}
     for name, values in named.items():
         result[name], result[f"{name}_se"] = mean_and_error(values)

@@ -64,7 +64,8 @@ class MLP(nn.Module):
         hidden: Widths of the hidden layers, from input to output.
         activation: Name of the activation, or a callable that makes a module.
         glorot: Draw weights as Glorot and Bengio (2010) do and set biases to zero, instead of PyTorch's default.
-        context_dim: Size of a context vector, joined to the flattened input; 0 for none.
+        context_dim: Size of a context vector, joined to the input of every layer, so that it is not lost among many
+            inputs; 0 for none.
 
     Raises:
         RequestError: In `forward`, if the input has another shape.
@@ -87,12 +88,12 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         self.in_shape, self.out_shape = tuple(in_shape), tuple(out_shape)
-        widths = [math.prod(self.in_shape) + context_dim, *hidden, math.prod(self.out_shape)]
+        widths = [math.prod(self.in_shape), *hidden, math.prod(self.out_shape)]
         if min(widths) < 1:
             raise RequestError(f"layer widths are {widths}; every layer needs at least 1 unit: pass positive widths")
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(widths):
-            layers += [nn.Linear(fan_in, fan_out), _activation(activation)]
+            layers += [nn.Linear(fan_in + context_dim, fan_out), _activation(activation)]
         self.layers = nn.Sequential(*layers[:-1])
         if glorot:
             for layer in self.layers:
@@ -109,6 +110,9 @@ class MLP(nn.Module):
         """Map `x`, shape `(n, *in_shape)`, to shape `(n, *out_shape)`."""
         check_shape(x, self.in_shape)
         flat = x.flatten(1)
-        if context is not None:
-            flat = torch.cat([flat, context.flatten(1)], dim=1)
-        return cast(Tensor, self.layers(flat).unflatten(1, self.out_shape))
+        if context is None:
+            return cast(Tensor, self.layers(flat).unflatten(1, self.out_shape))
+        told = context.flatten(1)
+        for layer in self.layers:
+            flat = layer(torch.cat([flat, told], dim=1) if isinstance(layer, nn.Linear) else flat)
+        return cast(Tensor, flat.unflatten(1, self.out_shape))

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 @sharing(compose)
-def cvae(data: "DataSpec", *, prior: Literal["standard", "conditional"] = "standard", **shared: Any) -> "Plan":
+def cvae(
+    data: "DataSpec", *, prior: Literal["standard", "conditional"] = "standard", beta: float = 1.0, **shared: Any
+) -> "Plan":
     """A conditional variational autoencoder: of images given their class, or whatever else is known of them.
 
     Learning structured output representation using deep conditional generative models (Sohn, Lee and Yan, 2015);
@@ -25,6 +27,7 @@ def cvae(data: "DataSpec", *, prior: Literal["standard", "conditional"] = "stand
     Args:
         data: The data's shape and levels, and their classes or contexts.
         prior: standard, N(0, I) whatever the context; or conditional, a Gaussian that a network gives for it.
+        beta: Weight of the rate; above 1 the code holds less, and what is drawn is more like what was told.
     """
     from vaekit.distributions import ConditionalPrior, DiagonalGaussian
     from vaekit.networks import MLP
@@ -34,6 +37,5 @@ def cvae(data: "DataSpec", *, prior: Literal["standard", "conditional"] = "stand
         head = DiagonalGaussian(latent_dim)
         return ConditionalPrior(MLP((context_dim,), head.parameter_shape, (128,)), head)
 
-    return compose(
-        data, Parts(prior=given_context if prior == "conditional" else None, context=context_of(data)), **shared
-    )
+    own = given_context if prior == "conditional" else None
+    return compose(data, Parts(prior=own, context=context_of(data), beta=beta), **shared)
