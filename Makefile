@@ -18,11 +18,12 @@ install: .venv/.installed ## Make .venv with vaekit and its tools in it
 demo: .venv/.installed ## Train a VAE on MNIST and write runs/demo/report.html
 	$(BIN)/vaekit train vae --data mnist --out runs/demo --force
 
+# A test is too small for several threads, so each processor has tests of its own.
 test: .venv/.installed ## Lint, check the format and the types, run the tests and the examples in the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 test-slow: .venv/.installed ## Run the long tests
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
