@@ -33,4 +33,7 @@ def info_vae(
     """
     from vaekit.objectives import InfoVAE
 
-    return compose(data, Parts(objective=lambda _: InfoVAE(alpha, scale, kernel)), **{**shared, "warmup": 0.0})
+    # Where the rate has no weight, the bound says nothing about which weights to keep.
+    plan = {"select": "last"} if alpha == 1 else {}
+    parts = Parts(objective=lambda _: InfoVAE(alpha, scale, kernel), plan=plan)
+    return compose(data, parts, **{**shared, "warmup": 0.0})

@@ -20,7 +20,7 @@ def planar_flow(data: "DataSpec", *, transforms: int = 10, **shared: Any) -> "Pl
 
     Args:
         data: The data's shape and levels.
-        transforms: Length of the flow.
+        transforms: Length of the flow. Long ones take minutes to compile: beyond some twenty pass --compile no.
     """
     from vaekit.distributions.flows import FlowPosterior
 
