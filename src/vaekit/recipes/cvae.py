@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from vaekit.plan import DataSpec, Plan
 
 
-@sharing(compose)
+@sharing(compose, latent_dim=16, warmup=0.0)
 def cvae(
-    data: "DataSpec", *, prior: Literal["standard", "conditional"] = "standard", beta: float = 1.0, **shared: Any
+    data: "DataSpec", *, prior: Literal["standard", "conditional"] = "standard", beta: float = 3.0, **shared: Any
 ) -> "Plan":
     """A conditional variational autoencoder: of images given their class, or whatever else is known of them.
 
@@ -27,7 +27,8 @@ def cvae(
     Args:
         data: The data's shape and levels, and their classes or contexts.
         prior: standard, N(0, I) whatever the context; or conditional, a Gaussian that a network gives for it.
-        beta: Weight of the rate; above 1 the code holds less, and what is drawn is more like what was told.
+        beta: Weight of the rate. 1 trains the bound itself, for the best likelihood; above it the code holds less, so that
+            samples are what was told, and styles go through the classes.
     """
     from vaekit.distributions import ConditionalPrior, DiagonalGaussian
     from vaekit.networks import MLP
