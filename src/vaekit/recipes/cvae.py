@@ -27,8 +27,8 @@ def cvae(
     Args:
         data: The data's shape and levels, and their classes or contexts.
         prior: standard, N(0, I) whatever the context; or conditional, a Gaussian that a network gives for it.
-        beta: Weight of the rate. 1 trains the bound itself, for the best likelihood; above it the code holds less, so that
-            samples are what was told, and styles go through the classes.
+        beta: Weight of the rate. 1 trains the bound itself, for the best likelihood; above it the code holds less, so
+            that samples are what was told, and styles go through the classes.
     """
     from vaekit.distributions import ConditionalPrior, DiagonalGaussian
     from vaekit.networks import MLP
