@@ -187,7 +187,7 @@ def _entry(table: Table, row: Row, runs: Path) -> dict[str, Any] | None:
         "training_seconds": [run.metrics["training"]["seconds"] for run, _ in found],
         "versions": config["versions"],
         "commits": [run.config["versions"]["commit"] for run, _ in found],
-        "command": config["command"],
+        "command": config["command"].rpartition(" --out ")[0],  # wherever it was put
     }
     if row.published is not None:
         gap = mean(values[table.columns[0]]) - row.published
