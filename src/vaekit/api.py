@@ -100,7 +100,7 @@ def train(
     from vaekit.request import curve, plan_for, resumed
     from vaekit.runs import Run, RunState
     from vaekit.stages import run_stages
-    from vaekit.storage import sole_writer, sweep
+    from vaekit.storage import sweep
     from vaekit.training import fit
     from vaekit.training.checks import check_fit
     from vaekit.training.engine import engine_for
@@ -140,8 +140,7 @@ def train(
     engine.launch()
     with contextlib.ExitStack() as claims:
         if engine.global_rank == 0:
-            run.directory.mkdir(parents=True, exist_ok=True)
-            claims.enter_context(sole_writer(run.directory))
+            claims.enter_context(run.claim())
             if not resume:
                 run.create(config, force=force)
             sweep(run.directory)

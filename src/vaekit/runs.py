@@ -5,7 +5,8 @@ __all__ = ["Run", "RunState"]
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from vaekit.errors import RequestError
 from vaekit.models.vae import VAE
 from vaekit.plan import DataSpec, Plan
 from vaekit.record import FORMAT, KEYS, plan_of
-from vaekit.storage import check_writable, is_litter, plain, replace_file, write_json
+from vaekit.storage import check_writable, is_litter, plain, replace_file, sole_writer, write_json
 from vaekit.training.history import read_history
 
 
@@ -168,11 +169,28 @@ class Run:
             RequestError: If there is something, and `force` is not given or it is no run directory.
         """
         self.check_free(force=force)
-        try:
+        with self._writing():
             self.directory.mkdir(parents=True, exist_ok=True)
             for path in self.directory.iterdir():  # and not the directory itself, which may be a link
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             self.write_json("config.json", config)
+
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Make the directory, if there is none, and let no other process write to it inside the block.
+
+        Raises:
+            RequestError: If it cannot be made, or another process has it.
+        """
+        with self._writing():
+            self.directory.mkdir(parents=True, exist_ok=True)
+        with sole_writer(self.directory):
+            yield
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise RequestError(f"{self.directory} cannot be written ({error.strerror}): pass another --out") from None
 

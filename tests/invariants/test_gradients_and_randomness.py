@@ -24,7 +24,7 @@ CASES = {
     "vae, variance a pixel": ("vae", IMAGES, {"network": "conv", "channels": (4, 8), "likelihood": "gaussian-pixel"}),
     "vae, continuous Bernoulli": ("vae", IMAGES, {"likelihood": "continuous-bernoulli"}),
     "vae, warm": ("vae", IMAGES, {"warmup": 2.0, "cycles": 2, "beta": 2.0, "samples": 2, "estimator": "monte-carlo"}),
-    "aevb": ("aevb", IMAGES, {"likelihood": "bernoulli", "hidden": 20}),
+    "aevb": ("aevb", IMAGES, {"likelihood": "bernoulli", "hidden": (20,)}),
     "aevb of reals": ("aevb", REALS, {}),
     "iwae-burda": ("iwae-burda", IMAGES, {}),
     "iwae-burda, k=3": ("iwae-burda", IMAGES, {"k": 3}),
