@@ -59,10 +59,10 @@ def compare(
             one seed, a metric is not known, or its protocols are unlike.
 
     Example:
-        >>> compare(["runs/a", "runs/a/"])
+        >>> compare(["nowhere/a", "nowhere/a/"])
         Traceback (most recent call last):
             ...
-        vaekit.errors.RequestError: no run at runs/a; expected a run directory, as `vaekit train` makes it.
+        vaekit.errors.RequestError: no run at nowhere/a; expected a run directory, as `vaekit train` makes it.
     """
     given = [runs] if isinstance(runs, str | os.PathLike | Run) else list(runs)
     if not given:
