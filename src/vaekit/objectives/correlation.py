@@ -9,11 +9,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.nn import functional as F
 
 from vaekit.distributions.total_correlation import Aggregation, aggregate_log_prob
 from vaekit.errors import RequestError
 from vaekit.networks import MLP
+from vaekit.objectives.adversarial import told_apart
 from vaekit.objectives.base import Infers, Loss, choice, showing_latents, stopped
 from vaekit.objectives.elbo import Estimator
 from vaekit.objectives.penalised import Penalised, Penalties
@@ -160,7 +160,4 @@ class FactorVAE(Penalised):
         with torch.no_grad():
             z = showing_latents(model).encode(x, context).sample()
             shuffled = z.gather(0, torch.rand_like(z).argsort(0))  # each unit by a permutation of its own
-        logits = self.discriminator(torch.cat([z, shuffled])).view(2, -1)
-        cross_entropy = (F.softplus(-logits[0]) + F.softplus(logits[1])) / 2
-        right = torch.stack([logits[0] > 0, logits[1] < 0]).to(logits).mean(0)
-        return Loss(cross_entropy.mean(), {"discriminator": cross_entropy, "discriminator_accuracy": right})
+        return told_apart(self.discriminator(torch.cat([z, shuffled])).view(2, -1))
