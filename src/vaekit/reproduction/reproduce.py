@@ -36,8 +36,8 @@ def reproduce(
     of the published one stays, with how much it is short by.
 
     Arguments:
-        table: Which one: mnist, mnist-static or sprites, which two processors can make; or published-mnist,
-            published-mnist-static or published-sprites, which want a GPU.
+        table: Which one: mnist, mnist-static, mnist-autoencoders or sprites, which two processors can make; or
+            published-mnist, published-mnist-static or published-sprites, which want a GPU.
         rows: Only these, by name or the start of a name, with semicolons between; the others stay as they are.
         seeds: Runs of each row, but for rows that take long; the seeds are 0, 1, ...
         epochs: Passes over the data, for all rows alike, in place of the table's own.
@@ -180,7 +180,7 @@ def _entry(table: Table, row: Row, runs: Path) -> dict[str, Any] | None:
         "arguments": config["arguments"],
         "seeds": [run.config["training"]["seed"] for run, _ in found],
         "values": values,
-        "protocol": first.get("protocol", ""),
+        "protocol": _protocol(table, first),
         "images": first["images"],
         "published": row.published,
         "source": row.source,
@@ -189,10 +189,17 @@ def _entry(table: Table, row: Row, runs: Path) -> dict[str, Any] | None:
         "commits": [run.config["versions"]["commit"] for run, _ in found],
         "command": config["command"].rpartition(" --out ")[0],  # wherever it was put
     }
-    if row.published is not None:
+    if row.published is not None and table.comparable:
         gap = mean(values[table.columns[0]]) - row.published
         entry["short_by"] = gap if table.lower else -gap
     return entry
+
+
+def _protocol(table: Table, metrics: dict[str, Any]) -> str:
+    """How the table's columns were measured, each family in its own words."""
+    families = dict.fromkeys(column.rpartition(".")[0] for column in table.columns)
+    parts = [metrics if not family else metrics[family] for family in families]
+    return "; ".join(part["protocol"] for part in parts if "protocol" in part)
 
 
 def _markdown(table: Table, name: str, entries: Sequence[dict[str, Any]]) -> str:
@@ -231,6 +238,7 @@ def _markdown(table: Table, name: str, entries: Sequence[dict[str, Any]]) -> str
 
 
 def _spread(values: Sequence[float]) -> str:
+    digits = 2 if abs(mean(values)) >= 10 or mean(values) == 0 else 3 if abs(mean(values)) >= 0.1 else 4
     if len(values) == 1:
-        return f"{values[0]:.2f}"
-    return f"{mean(values):.2f} ± {stdev(values):.2f}"
+        return f"{values[0]:.{digits}f}"
+    return f"{mean(values):.{digits}f} ± {stdev(values):.{digits}f}"
