@@ -209,3 +209,73 @@ def test_fingerprint_of_large_data_reads_some_rows_in_memory_or_not(monkeypatch)
     other[77] = 1
     assert Dataset("a", Split(x, other), split, split, 256).fingerprint != large
     assert Dataset("a", Split(x[:-1], labels[:-1]), split, split, 256).fingerprint != large
+
+
+# Sequences.
+
+
+def in_sequences(lengths, **options):
+    """Rows that are (sequence, time), in sequences of these lengths, numbered from the last down."""
+    numbers = range(len(lengths))[::-1]
+    x = np.array([[s, t] for s, n in zip(numbers, lengths, strict=True) for t in range(n)], np.float32)
+    return from_arrays(x, context=x[:, 1:] / 30, sequence=x[:, 0].astype(np.int64), **options)
+
+
+def test_the_ends_of_sequences_are_held_out_and_every_row_keeps_what_is_known_of_it():
+    data = in_sequences([10, 30, 20], validation=0.2, test=0.1)
+    for split in data.splits.values():
+        assert split.sequence.tolist() == split.x[:, 0].tolist()
+        np.testing.assert_array_equal(split.context, split.x[:, 1:] / np.float32(30))
+        for number, span in split.spans.items():
+            times = split.x[span, 1]
+            assert set(split.x[span, 0]) == {number}
+            assert (np.diff(times) == 1).all()  # no holes
+    ends = {
+        name: {k: split.x[span, 1].tolist() for k, span in split.spans.items()} for name, split in data.splits.items()
+    }
+    assert list(ends["train"]) == [2, 1, 0]
+    for number, length in ((2, 10), (1, 30), (0, 20)):
+        assert sum((ends[name][number] for name in ends), []) == list(range(length))
+        assert (len(ends["validation"][number]), len(ends["test"][number])) == (length * 2 // 10, length // 10)
+    assert "cut from the end of every training sequence" in data.note
+
+
+def test_a_sequence_too_short_to_be_cut_is_trained_on_whole():
+    data = in_sequences([2, 30])
+    assert [split.spans.keys() for split in data.splits.values()] == [{1, 0}, {0}, {0}]
+    assert len(in_sequences([2, 3], validation=0, test=0).train) == 5
+    with pytest.raises(
+        RequestError, match=r"validation is 40, and no sequence is long enough .* the longest having 30"
+    ):
+        in_sequences([2, 30], validation=40)
+
+
+def test_taking_rows_keeps_sequences_and_refuses_to_tear_them():
+    split = in_sequences([4, 4], validation=0, test=0).train
+    some = split.take([0, 3, 5])
+    assert (some.sequence.tolist(), some.x[:, 1].tolist(), some.labels) == ([1, 1, 0], [0, 3, 1], None)
+    assert some.spans == {1: slice(0, 2), 0: slice(2, 3)}
+    assert split.take([]).spans == {}
+    with pytest.raises(RequestError, match="the rows of a sequence are apart"):
+        split.take([0, 5, 3])
+
+
+@pytest.mark.parametrize(
+    ("sequence", "said"),
+    [
+        ([0, 0, 1], r"sequence has shape \(3,\); expected \(4,\)"),
+        ([0, 1, 0, 1], "the rows of a sequence are apart"),
+        ([0.0, 0.0, 1.0, 1.0], "the sequences of train are float64"),
+        (["a", "a", "b", "b"], "the sequences of train are <U1"),
+    ],
+)
+def test_wrong_sequences_are_refused(sequence, said):
+    with pytest.raises(RequestError, match=said):
+        from_arrays(np.zeros((4, 2)), sequence=sequence, validation=0, test=0)
+
+
+def test_the_fingerprint_knows_sequences_and_nothing_else_has_changed():
+    x = np.arange(40.0).reshape(20, 2)
+    one, two = ([0] * 10 + [1] * 10), ([0] * 9 + [1] * 11)
+    marks = {from_arrays(x, sequence=s, validation=0, test=0).fingerprint for s in (None, one, two)}
+    assert len(marks) == 3

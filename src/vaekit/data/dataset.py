@@ -7,10 +7,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vaekit.data.rows import Rows, blocks, spread, take
 from vaekit.data.stored import numbered, stored
@@ -28,10 +29,14 @@ class Split:
         x: Examples as stored, of shape `(n, *shape)`: an array, or rows that are read when they are asked for.
         labels: Class numbers, int64 of shape `(n,)`, or None.
         context: What a conditional model is told of each example, float32 of shape `(n, ...)`, such as a vector of
-            attributes or an image; None where that is the label, or nothing.
+            attributes or an image; None where that is the label, or nothing. In sequences it is where a row stands:
+            its time in seconds, or the pose it was taken in.
+        sequence: Which sequence each row belongs to, int64 of shape `(n,)`: the rows of one stand together, in the
+            order of time; None where rows have no order. The same number in two splits is the same sequence.
 
     Raises:
-        RequestError: If `x` has fewer than two axes, or there are not as many labels or contexts as examples.
+        RequestError: If `x` has fewer than two axes, there are not as many labels, contexts or sequence numbers as
+            examples, or the rows of a sequence do not stand together.
 
     Example:
         >>> len(Split(np.zeros((5, 2), np.float32)))
@@ -41,6 +46,7 @@ class Split:
     x: Rows
     labels: NDArray[np.int64] | None = None
     context: NDArray[np.float32] | None = None
+    sequence: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if self.x.ndim < 2:
@@ -58,11 +64,49 @@ class Split:
                 f"context has shape {self.context.shape}; expected ({len(self.x)}, ...), one row for each example of "
                 "x: reshape it, as c[:, None] for one number an example"
             )
+        if self.sequence is not None:
+            if self.sequence.shape != (len(self.x),):
+                raise RequestError(
+                    f"sequence has shape {self.sequence.shape}; expected ({len(self.x)},), a number for each example "
+                    "of x: pass as many numbers as examples"
+                )
+            starts = np.flatnonzero(np.diff(self.sequence)) + 1
+            if len(np.unique(self.sequence)) < len(starts) + (len(self.sequence) > 0):
+                raise RequestError(
+                    "the rows of a sequence are apart; expected them to stand together, in the order of time: "
+                    "sort the rows by sequence first"
+                )
 
     @property
     def given(self) -> NDArray[Any] | None:
         """What a conditional model is told of each example: its context, or else its label."""
         return self.labels if self.context is None else self.context
+
+    @property
+    def spans(self) -> dict[int, slice]:
+        """Where each sequence lies, by its number, in the order of the rows: nothing where rows have no order."""
+        if self.sequence is None or not len(self.sequence):
+            return {}
+        bounds = [0, *(np.flatnonzero(np.diff(self.sequence)) + 1).tolist(), len(self.sequence)]
+        return {int(self.sequence[start]): slice(start, stop) for start, stop in pairwise(bounds)}
+
+    def take(self, rows: ArrayLike) -> "Split":
+        r"""Return some rows, by number, with what is known of each.
+
+        Arguments:
+            rows: Row numbers, shape `(m,)`; those of a sequence must stay together.
+
+        Example:
+            >>> split = Split(np.arange(6.0)[:, None], sequence=np.array([0, 0, 0, 1, 1, 1]))
+            >>> split.take([1, 2, 5]).spans
+            {0: slice(0, 2, None), 1: slice(2, 3, None)}
+        """
+        chosen = np.asarray(rows, np.int64)
+        return Split(take(self.x, chosen), *(None if p is None else p[chosen] for p in self._known))
+
+    @property
+    def _known(self) -> tuple[NDArray[Any] | None, ...]:
+        return self.labels, self.context, self.sequence
 
     def __len__(self) -> int:
         return len(self.x)
@@ -152,7 +196,12 @@ class Dataset:
         digest = hashlib.sha256()
         whole = sum(_nbytes(split.x) for split in self.splits.values()) <= _READ_WHOLE
         for name, split in self.splits.items():
-            for part, rows in (("x", split.x), ("labels", split.labels), ("context", split.context)):
+            for part, rows in (
+                ("x", split.x),
+                ("labels", split.labels),
+                ("context", split.context),
+                ("sequence", split.sequence),
+            ):
                 if rows is not None:
                     digest.update(f"{name}.{part} {rows.dtype.str} {tuple(rows.shape)};".encode())
                     seen = rows if whole or part != "x" else rows[spread(len(rows), _SAMPLED)]
@@ -173,12 +222,13 @@ def from_arrays(
     labels: Any = None,
     *,
     context: Any = None,
+    sequence: Any = None,
     name: str = "arrays",
     seed: int = 0,
     validation: float = 0.1,
     test: float = 0.1,
 ) -> Dataset:
-    r"""Make a dataset of an array, split at random.
+    r"""Make a dataset of an array, split at random, or where there are sequences by their ends.
 
     Bytes and bits stay as they are: uint8 has 256 levels, or 2 if no value is above 1, and bool has 2. Everything
     else becomes float32. Bytes or bits of shape `(n, H, W)` are images of one channel; an array of shape
@@ -189,10 +239,14 @@ def from_arrays(
             is read as needed.
         labels: Class numbers or class names, of shape `(n,)`.
         context: What a conditional model is told of each example, numbers of shape `(n, ...)`.
+        sequence: Which sequence each example belongs to, whole numbers of shape `(n,)`: those of one stand together,
+            in the order of time. Every sequence is then cut in time: its end is the test, what comes before that
+            validates, and what comes first trains. Neighbours in time are almost the same, and would be on both
+            sides of a split at random.
         name: What to call the dataset.
         seed: Seed of the split. One seed, one split, in every version of NumPy.
-        validation: Part of the examples to validate on, in [0, 1), or their number.
-        test: Part of the examples to test on, in [0, 1), or their number.
+        validation: Part of the examples (of each sequence) to validate on, in [0, 1), or their number.
+        test: Part of the examples (of each sequence) to test on, in [0, 1), or their number.
 
     Raises:
         RequestError: If `x` is empty, has fewer than two axes, is not made of numbers, or holds NaN, infinity or a
@@ -203,14 +257,22 @@ def from_arrays(
         >>> len(data.train), len(data.validation), len(data.test), data.label_names
         (16, 2, 2, ('a', 'b'))
     """
-    contexts = {} if context is None else {"train": context}
-    return assemble({"train": (x, labels)}, contexts=contexts, name=name, seed=seed, validation=validation, test=test)
+    return assemble(
+        {"train": (x, labels)},
+        contexts={} if context is None else {"train": context},
+        sequences={} if sequence is None else {"train": sequence},
+        name=name,
+        seed=seed,
+        validation=validation,
+        test=test,
+    )
 
 
 def assemble(
     parts: Mapping[str, tuple[Any, Any]],
     *,
     contexts: Mapping[str, Any] | None = None,
+    sequences: Mapping[str, Any] | None = None,
     name: str,
     seed: int = 0,
     validation: float = 0.1,
@@ -222,6 +284,7 @@ def assemble(
     Arguments:
         parts: Examples and labels (or None) under "train" and, if they exist, "validation" and "test".
         contexts: What a conditional model is told of the examples, for the same splits, where there is anything.
+        sequences: Which sequence each example belongs to, for the same splits, where there are any.
         name: What to call the dataset.
         seed: Seed of the draw.
         validation: Part or number of the train examples to draw for validation, if it is missing.
@@ -240,13 +303,19 @@ def assemble(
     arrays, levels = stored({words[part]: x for part, (x, _) in parts.items()})
     numbers, label_names = numbered({words[part]: y for part, (_, y) in parts.items()})
     given = _contexts(contexts or {}, parts)
-    splits = {part: Split(arrays[word], numbers[word], given.get(part)) for part, word in words.items()}
+    runs = _sequences(sequences or {}, parts)
+    splits = {part: Split(arrays[word], numbers[word], given.get(part), runs.get(part)) for part, word in words.items()}
 
     wanted = {part: size for part, size in (("validation", validation), ("test", test)) if part not in parts}
     made = "splits as given"
     if wanted:
-        splits |= _draw(splits["train"], wanted, seed)
-        made = f"{' and '.join(wanted)} drawn at random from the training examples with seed {seed}"
+        cut = splits["train"].sequence is not None
+        splits |= _cut(splits["train"], wanted) if cut else _draw(splits["train"], wanted, seed)
+        made = (
+            f"{' and '.join(wanted)} cut from the end of every training sequence"
+            if cut
+            else f"{' and '.join(wanted)} drawn at random from the training examples with seed {seed}"
+        )
     return Dataset(
         name=name,
         train=splits["train"],
@@ -276,15 +345,44 @@ def _draw(whole: Split, wanted: Mapping[str, float], seed: int) -> dict[str, Spl
     order = np.random.RandomState(seed).permutation(n)
     bounds = np.cumsum([left, *counts.values()])[:-1]
     drawn = dict(zip(("train", *counts), np.split(order, bounds), strict=True))
-    labels, context = whole.labels, whole.context
-    return {
-        part: Split(
-            take(whole.x, rows),
-            None if labels is None else labels[rows],
-            None if context is None else context[rows],
+    return {part: whole.take(rows) for part, rows in drawn.items()}
+
+
+def _cut(whole: Split, wanted: Mapping[str, float]) -> dict[str, Split]:
+    """Cut `wanted` off the end of every sequence that is long enough, and name what comes first train."""
+    parts: dict[str, list[NDArray[np.int64]]] = {part: [] for part in ("train", *wanted)}
+    for span in whole.spans.values():
+        rows = np.arange(span.start, span.stop)
+        counts = {part: _count(part, size, len(rows)) for part, size in wanted.items()}
+        left = len(rows) - sum(counts.values())
+        bounds = np.cumsum([left, *counts.values()])[:-1] if left > 0 else [len(rows)] * len(counts)
+        for part, chosen in zip(parts, np.split(rows, bounds), strict=True):
+            parts[part].append(chosen)
+    for part, size in wanted.items():
+        if size and not any(len(chosen) for chosen in parts[part]):
+            longest = max((span.stop - span.start for span in whole.spans.values()), default=0)
+            raise RequestError(
+                f"{part} is {size}, and no sequence is long enough to have its end cut off and leave rows to train "
+                f"on, the longest having {longest}; expected longer ones: ask for less, or pass {part}=0"
+            )
+    return {part: whole.take(np.concatenate(chosen)) for part, chosen in parts.items()}
+
+
+def _sequences(sequences: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:
+    """Check and convert which sequences the examples belong to."""
+    if sequences and sequences.keys() != parts.keys():
+        raise RequestError(
+            f"there are sequences for {', '.join(sequences)}; expected them for {', '.join(parts)}, like the "
+            "examples: give every split its own, or none"
         )
-        for part, rows in drawn.items()
-    }
+    found = {part: np.asarray(sequence) for part, sequence in sequences.items()}
+    for part, array in found.items():
+        if array.dtype.kind not in "iu":
+            raise RequestError(
+                f"the sequences of {part} are {array.dtype}; expected a whole number for each example: "
+                "number the sequences 0, 1, 2, ..."
+            )
+    return {part: array.astype(np.int64) for part, array in found.items()}
 
 
 def _contexts(contexts: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
