@@ -3,7 +3,7 @@ r"""Pictures of examples: originals above reconstructions, samples, the decoded 
 __all__ = ["reconstructions", "sample_grid", "manifold"]
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,15 @@ _LINE_PLOTS = 24
 
 
 @styled
-def reconstructions(originals: ArrayLike, reconstructions: ArrayLike, *, columns: int = 10) -> Figure:
-    r"""Draw originals above their reconstructions; for vectors, one over the other.
+def reconstructions(
+    originals: ArrayLike,
+    reconstructions: ArrayLike,
+    *,
+    columns: int = 10,
+    name: str = "reconstruction",
+    beside: Mapping[str, ArrayLike] | None = None,
+) -> Figure:
+    r"""Draw originals above their reconstructions, by one model or several; for vectors, one over the other.
 
     Images are grey or RGB (any other number of channels is averaged). Originals in [0, 1], or bytes, are shown
     as they are and reconstructions are clipped; otherwise both are scaled by their shared minimum and maximum.
@@ -31,6 +38,8 @@ def reconstructions(originals: ArrayLike, reconstructions: ArrayLike, *, columns
         originals: Shape `(n, C, H, W)` for images, `(n, D)` for vectors; more axes are flattened to vectors.
         reconstructions: The same shape.
         columns: The most images side by side; rows are filled evenly.
+        name: What the row of reconstructions is called.
+        beside: Reconstructions by other models, of the same shape, by name: of images, more rows.
 
     Raises:
         RequestError: If there is nothing to draw or the shapes differ.
@@ -40,28 +49,30 @@ def reconstructions(originals: ArrayLike, reconstructions: ArrayLike, *, columns
         >>> reconstructions(x, x).axes[0].images[0].get_array().shape  # two tiles of 4 by 4, gaps of 1
         (9, 9, 3)
     """
-    x, y = _batch(originals), _batch(reconstructions)
-    if x.shape != y.shape:
-        raise RequestError(f"originals are {x.shape}, reconstructions {y.shape}; expected the same shape")
+    x = _batch(originals)
+    results = {key: _batch(value) for key, value in {name: reconstructions, **(beside or {})}.items()}
+    for y in results.values():
+        if x.shape != y.shape:
+            raise RequestError(f"originals are {x.shape}, reconstructions {y.shape}; expected the same shape")
     if x.ndim == 2:
-        return _scatter_pairs(x, y) if x.shape[1] <= 3 else _line_plots(x, y)
-    limits = (0.0, 1.0) if _within(x, 0.0) else _extent(x, y)
-    x, y = _rgb(x, limits), _rgb(y, limits)
+        return _scatter_pairs(x, results[name]) if x.shape[1] <= 3 else _line_plots(x, results[name])
+    limits = (0.0, 1.0) if _within(x, 0.0) else _extent(x, *results.values())
+    shown = [_rgb(tiles, limits) for tiles in (x, *results.values())]
     bands = math.ceil(len(x) / columns)
     wide = math.ceil(len(x) / bands)
-    gap = _gap(x)
+    gap = _gap(shown[0])
     rows: list[NDArray[np.uint8]] = []
     centres: list[float] = []
     for start in range(0, len(x), wide):
         if start:
             rows.append(np.full((3 * gap, rows[0].shape[1], 3), 255, np.uint8))
-        for tiles in (x, y):
-            if tiles is y:
+        for number, tiles in enumerate(shown):
+            if number:
                 rows.append(np.full((gap, rows[0].shape[1], 3), 255, np.uint8))
-            centres.append(sum(len(row) for row in rows) + (x.shape[1] - 1) / 2)
+            centres.append(sum(len(row) for row in rows) + (tiles.shape[1] - 1) / 2)
             rows.append(_mosaic(tiles[start : start + wide], wide, gap))
-    figure, ax = _picture(np.concatenate(rows), left=104)
-    ax.set_yticks(centres, ["original", "reconstruction"] * bands)
+    figure, ax = _picture(np.concatenate(rows), left=max(104, 8 * max(map(len, results)) + 16))
+    ax.set_yticks(centres, ["original", *results] * bands)
     return figure
 
 
