@@ -1,0 +1,64 @@
+r"""Which frames of a sequence are observed and which are held out: gaps, or one long hole."""
+
+__all__ = ["held_out"]
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.errors import RequestError
+
+
+def held_out(
+    lengths: Sequence[int], *, gap: int | None = None, hole: float | None = None, seed: int = 0
+) -> NDArray[np.bool_]:
+    r"""Say for each frame of several sequences, one after the other, whether it is held out.
+
+    With a gap g the frames 0, g, 2g, ... of each sequence are observed, and its last one, so that every frame that is
+    held out lies between two that are not. A hole takes a run of frames out of each sequence, at a place chosen by
+    the seed that leaves frames on both sides. With both, a frame is held out that either of them holds out.
+
+    A sequence of one or two frames is observed. What is held out depends on the lengths and the seed, never on what
+    the frames show.
+
+    Arguments:
+        lengths: Number of frames of each sequence.
+        gap: Distance of observed frames, at least 1.
+        hole: Part of each sequence that the hole takes, above 0 and below 1.
+        seed: Of the hole's place.
+
+    Returns:
+        True for frames that are held out, shape `(sum(lengths),)`.
+
+    Raises:
+        RequestError: If the gap, the hole or a length is out of its range, or neither gap nor hole is given.
+
+    Example:
+        >>> held_out([6, 3], gap=2).astype(int).tolist()
+        [0, 1, 0, 1, 0, 0, 0, 1, 0]
+        >>> held_out([8], hole=0.5, seed=1).astype(int).tolist()
+        [0, 0, 1, 1, 1, 1, 0, 0]
+    """
+    if gap is None and hole is None:
+        raise RequestError("neither a gap nor a hole is given; expected at least one of them: pass gap=4, say")
+    if gap is not None and (not isinstance(gap, int) or gap < 1):
+        raise RequestError(f"gap is {gap!r}; expected the distance of observed frames, 1 or more: pass gap=4, say")
+    if hole is not None and not 0 < hole < 1:
+        raise RequestError(f"hole is {hole!r}; expected a part of each sequence, above 0 and below 1: pass hole=0.25")
+    if any(length < 1 for length in lengths):
+        raise RequestError(f"lengths are {list(lengths)}; expected at least 1 frame in each: leave empty sequences out")
+    random = np.random.RandomState(seed)  # whose stream NumPy's policy has frozen: a split must outlive versions
+    parts = []
+    for length in lengths:
+        hidden = np.zeros(length, dtype=np.bool_)
+        inner = max(length - 2, 0)
+        if gap is not None:
+            hidden |= np.arange(length) % gap != 0
+        if hole is not None:
+            size = min(max(1, round(hole * length)), inner)
+            start = 1 + random.randint(inner - size + 1)
+            hidden[start : start + size] = True
+        hidden[[0, -1]] = False
+        parts.append(hidden)
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.bool_)

@@ -1,0 +1,44 @@
+r"""What is held out of sequences."""
+
+import numpy as np
+import pytest
+
+from vaekit.data.holdout import held_out
+from vaekit.errors import RequestError
+
+
+@pytest.mark.parametrize("gap", [1, 2, 4, 8, 16])
+def test_gaps_leave_every_gap_th_frame_and_the_last(gap):
+    lengths = [1, 2, 37, 64]
+    parts = np.split(held_out(lengths, gap=gap), np.cumsum(lengths)[:-1])
+    for length, hidden in zip(lengths, parts, strict=True):
+        seen = np.flatnonzero(~hidden)
+        assert set(seen) == {*range(0, length, gap), length - 1}
+
+
+def test_a_hole_is_one_run_inside_each_sequence_and_moves_with_the_seed():
+    places = set()
+    for seed in range(8):
+        for hidden in np.split(held_out([40, 20], hole=0.3, seed=seed), [40]):
+            rows = np.flatnonzero(hidden)
+            assert len(rows) == round(0.3 * len(hidden))
+            assert rows[-1] - rows[0] == len(rows) - 1
+            assert 0 < rows[0] and rows[-1] < len(hidden) - 1
+            places.add(int(rows[0]))
+    assert len(places) > 4
+
+
+def test_gap_and_hole_together_hide_what_either_hides():
+    both = held_out([50], gap=4, hole=0.2, seed=3)
+    assert (both == held_out([50], gap=4) | held_out([50], hole=0.2, seed=3)).all()
+
+
+@pytest.mark.parametrize("wrong", [{}, {"gap": 0}, {"gap": 2.5}, {"hole": 0.0}, {"hole": 1.0}])
+def test_a_wrong_request_says_what_to_pass(wrong):
+    with pytest.raises(RequestError, match="expected"):
+        held_out([10], **wrong)
+
+
+def test_empty_sequences_are_refused():
+    with pytest.raises(RequestError, match="at least 1 frame"):
+        held_out([10, 0], gap=2)
