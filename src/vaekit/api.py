@@ -164,7 +164,15 @@ def train(
             checked=True,
         )
         try:  # in every process, so that all have the same model
-            run_stages(plan.stages, outcome.model, dataset, plan.transform, seed=settings["seed"], device=engine.device)
+            stages = run_stages(
+                plan.stages,
+                outcome.model,
+                dataset,
+                plan.transform,
+                seed=settings["seed"],
+                device=engine.device,
+                progress=progress and engine.global_rank == 0,
+            )
         except KeyboardInterrupt:
             raise Interrupted("stopped after the last epoch, in a stage that comes after it") from None
         run.attach(plan)
@@ -183,7 +191,8 @@ def train(
                         progress=progress,
                         log=_bounds(outcome.history, outcome.facts["best_epoch"]),
                     )
-                    _finish(run, {"training": outcome.facts, "test": evaluation.metrics}, evaluation)
+                    found = {"training": outcome.facts} | ({"stages": stages} if stages else {})
+                    _finish(run, {**found, "test": evaluation.metrics}, evaluation)
                 except KeyboardInterrupt:
                     raise Interrupted("stopped during the evaluation of the trained model") from None
         engine.barrier()  # so that what is written is there for every process

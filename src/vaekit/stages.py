@@ -2,7 +2,9 @@ r"""Stages: what is done to a model after its training by gradients, and kept wi
 
 __all__ = ["ExPostDensity", "Stage", "run_stages"]
 
-from collections.abc import Iterable
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -14,7 +16,9 @@ from vaekit.errors import RequestError
 from vaekit.models.base import LatentVariableModel, seed_of, seeded
 
 if TYPE_CHECKING:
-    from vaekit.data import Dataset
+    from vaekit.data import Dataset, Split
+
+LINE_SECONDS = 5.0  # between two lines of a log that say how far a stage is
 
 
 class Stage(Protocol):
@@ -32,9 +36,18 @@ class Stage(Protocol):
         ...
 
     def fit(
-        self, model: LatentVariableModel, data: "Dataset", transform: Transform, seed: int, device: torch.device
-    ) -> None:
-        """Change the model in place."""
+        self,
+        model: LatentVariableModel,
+        data: "Dataset",
+        transform: Transform,
+        seed: int,
+        device: torch.device,
+        advance: Callable[[float], object],
+    ) -> dict[str, float]:
+        """Change the model in place, and return numbers worth keeping.
+
+        `advance` is called now and then with the share of the work that is done, from 0 to 1.
+        """
         ...
 
 
@@ -46,8 +59,9 @@ def run_stages(
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
-) -> None:
-    r"""Run stages on a trained model, in their order.
+    progress: bool = False,
+) -> dict[str, dict[str, float]]:
+    r"""Run stages on a trained model, in their order, and return the numbers of each by its name.
 
     The model is in evaluation mode meanwhile, and left in it. Random numbers come from the seed, and the caller's
     random state stays as it was.
@@ -59,11 +73,16 @@ def run_stages(
         transform: From data as stored to what the likelihood describes.
         seed: Of every random draw.
         device: Where to compute.
+        progress: Show how far each stage is and what came of it: a bar on a terminal, and elsewhere a line now and
+            then.
     """
     model.eval()
+    numbers = {}
     for stage in stages:
-        with seeded(seed):
-            stage.fit(model, data, transform, seed, torch.device(device))
+        with seeded(seed), _shown(stage.name, progress) as (advance, say):
+            found = numbers[stage.name] = stage.fit(model, data, transform, seed, torch.device(device), advance)
+            say("  ".join(f"{name.replace('_', ' ')} {value:,.2f}" for name, value in found.items()))
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -71,8 +90,9 @@ class ExPostDensity:
     r"""The stage that fits a prior to the codes of the training data, so that any autoencoder can be sampled.
 
     The codes are draws of the posteriors, one for each training example, which is to say of the aggregate posterior;
-    of a point posterior they are the codes themselves. The model's prior has to have `fit(codes, seed)`, as
-    `vaekit.distributions.FullMixturePrior` has.
+    of a point posterior they are the codes themselves. The codes of the validation data are held out, and a
+    conditional model's contexts come with them, as its parts get them. The model's prior has to be a
+    `vaekit.distributions.fitted.FittedPrior`, as `vaekit.distributions.FullMixturePrior` is.
 
     References:
         From variational to deterministic autoencoders (Ghosh et al., 2020), section 4.
@@ -85,7 +105,8 @@ class ExPostDensity:
         >>> plan = autoencoder(DataSpec.of(data), latent_dim=2, density="gaussian")
         >>> plan.model.latent().mean
         tensor([0., 0.])
-        >>> run_stages(plan.stages, plan.model, data, plan.transform)
+        >>> sorted(run_stages(plan.stages, plan.model, data, plan.transform)["density"])
+        ['held_out_nll', 'nll']
         >>> bool((plan.model.latent().mean != 0).all())
         True
     """
@@ -93,9 +114,15 @@ class ExPostDensity:
     name: str = "density"
 
     def fit(
-        self, model: LatentVariableModel, data: "Dataset", transform: Transform, seed: int, device: torch.device
-    ) -> None:
-        """Fit the model's prior.
+        self,
+        model: LatentVariableModel,
+        data: "Dataset",
+        transform: Transform,
+        seed: int,
+        device: torch.device,
+        advance: Callable[[float], object],
+    ) -> dict[str, float]:
+        """Fit the model's prior, and return what it says of its fit.
 
         Raises:
             RequestError: If the model's prior cannot be fitted.
@@ -106,17 +133,48 @@ class ExPostDensity:
                 f"the prior is a {type(prior).__name__}, which cannot be fitted to codes; expected one with "
                 "fit(codes, seed): use vaekit.distributions.FullMixturePrior"
             )
-        prior.fit(_codes(model, data, transform, seed, device), seed)
+        codes, context = _codes(model, data.train, transform, seed, device)
+        held_out = _codes(model, data.validation, transform, seed, device) if len(data.validation) else None
+        found: dict[str, float] = prior.fit(codes, seed, context=context, held_out=held_out, advance=advance)
+        return found
 
 
 @torch.no_grad()
 def _codes(
-    model: LatentVariableModel, data: "Dataset", transform: Transform, seed: int, device: torch.device
-) -> Tensor:
-    """Draw z for each training example, shape `(n, latent_dim)`."""
-    context = data.train.given if model.conditional else None
-    drawn = []
-    for number, (block, given) in enumerate(pairs(data.train.x, transform, context, seed, device)):
+    model: LatentVariableModel, split: "Split", transform: Transform, seed: int, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """Draw z for each example, shape `(n, ...)`, with the context that the prior gets beside it."""
+    embed = getattr(model, "context_network", None)
+    codes, contexts = [], []
+    given = split.given if model.conditional else None
+    for number, (block, told) in enumerate(pairs(split.x, transform, given, seed, device)):
         with seeded(seed_of(seed, number)):
-            drawn.append(cast(Any, model).encode(block, given).sample())
-    return torch.cat(drawn)
+            codes.append(cast(Any, model).encode(block, told).sample())
+        if told is not None:
+            contexts.append(told if embed is None else embed(told))
+    return torch.cat(codes), torch.cat(contexts) if contexts else None
+
+
+@contextlib.contextmanager
+def _shown(name: str, enabled: bool) -> Iterator[tuple[Callable[[float], object], Callable[[str], object]]]:
+    """Give what shows how far a stage is, and what says how it ended."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    shown = time.monotonic()
+
+    def line(text: str) -> None:
+        nonlocal shown
+        shown = time.monotonic()
+        console.print(f"{name}  {text}", highlight=False, soft_wrap=True)
+
+    with Progress(console=console, disable=not (enabled and console.is_terminal), transient=True) as bar:
+        task = bar.add_task(name, total=1.0)
+
+        def advance(share: float) -> None:
+            bar.update(task, completed=share)
+            if enabled and not console.is_terminal and time.monotonic() - shown > LINE_SECONDS:
+                line(f"{share:.0%}")
+
+        yield advance, lambda text: line(text) if enabled and text else None

@@ -7,9 +7,13 @@ import pytest
 import torch
 
 import vaekit
+from vaekit.cli.printing import print_metrics
 from vaekit.data import load_dataset
+from vaekit.data.transforms import pairs
+from vaekit.distributions import DiagonalGaussian, StandardNormal
 from vaekit.errors import Interrupted, RequestError
-from vaekit.models import seeded
+from vaekit.models import VAE, seeded
+from vaekit.networks import OneHot
 from vaekit.plan import DataSpec
 from vaekit.recipes import get
 from vaekit.record import plan_of
@@ -86,6 +90,7 @@ def test_a_run_killed_in_a_stage_does_it_again(whole, tmp_path, monkeypatch, fit
     run = vaekit.train("rae", out=tmp_path / "run", resume=True, progress=False)
     assert run.state is RunState.COMPLETE
     assert same(weights(run.directory), weights(whole.directory))
+    assert run.metrics["stages"] == whole.metrics["stages"]
 
 
 def test_a_run_killed_in_training_or_in_the_evaluation_is_the_same(whole, tmp_path, monkeypatch, signal_at):
@@ -110,8 +115,10 @@ class Noted:
     notes: list
     name: str
 
-    def fit(self, model, data, transform, seed, device):
+    def fit(self, model, data, transform, seed, device, advance):
         self.notes.append((self.name, model.training, seed, float(torch.rand(()))))
+        advance(0.5)
+        return {"seed": float(seed)}
 
 
 def test_stages_run_in_order_on_an_evaluated_model_with_random_numbers_of_their_own(digits, make_plan):
@@ -121,7 +128,9 @@ def test_stages_run_in_order_on_an_evaluated_model_with_random_numbers_of_their_
     for kept, noise in ((notes, 1), (again, 2)):
         torch.manual_seed(noise)
         state = torch.get_rng_state()
-        run_stages((Noted(kept, "one"), Noted(kept, "two")), plan.model, digits, plan.transform, seed=3)
+        stages = (Noted(kept, "one"), Noted(kept, "two"))
+        found = run_stages(stages, plan.model, digits, plan.transform, seed=3)
+        assert found == {"one": {"seed": 3.0}, "two": {"seed": 3.0}}
         assert torch.equal(torch.get_rng_state(), state)
     assert [note[:3] for note in notes] == [("one", False, 3), ("two", False, 3)]
     assert notes == again
@@ -146,6 +155,41 @@ def test_a_draw_of_each_posterior_is_what_is_fitted(digits, make_plan):
     # The variance of the aggregate posterior is that of the means and the mean of the variances.
     expected = q.mean.var(0) + q.variance.mean(0)
     torch.testing.assert_close(plan.model.latent().variance, expected, rtol=0.2, atol=0.0)
+
+
+def test_the_numbers_are_those_of_the_codes_and_stay_with_the_run(whole):
+    found = whole.metrics["stages"]["density"]
+    data, model = load_dataset("digits"), whole.model
+    for name, split in (("nll", data.train), ("held_out_nll", data.validation)):
+        drawn = [model.encode(block).mean.detach() for block, _ in pairs(split.x, whole.plan.transform, seed=0)]
+        expected = -model.latent().log_prob(torch.cat(drawn)).mean()
+        assert found[name] == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_what_is_printed_says_how_it_went(whole, digits, make_plan, capsys, monkeypatch):
+    print_metrics(whole.metrics)
+    assert "density: NLL " in capsys.readouterr().out
+    plan = make_plan()
+    monkeypatch.setattr("vaekit.stages.LINE_SECONDS", 0.0)
+    run_stages((Noted([], "one"),), plan.model, digits, plan.transform, seed=3, progress=True)
+    out, err = capsys.readouterr()
+    assert (out, err.splitlines()) == ("", ["one  50%", "one  seed 3.00"])
+    run_stages((Noted([], "one"),), plan.model, digits, plan.transform, seed=3)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_conditional_prior_gets_the_contexts_as_the_parts_do(digits, make_plan):
+    class Told(StandardNormal):
+        def fit(self, codes, seed, *, context, held_out, advance):
+            told.extend([(codes, context), held_out])
+            return {}
+
+    told = []
+    model = VAE(lambda x, c: DiagonalGaussian(3)(torch.zeros(len(x), 6)), None, Told(3), context=OneHot(10))
+    run_stages((ExPostDensity(),), model, digits, make_plan().transform)
+    for (codes, context), split in zip(told, (digits.train, digits.validation), strict=True):
+        assert codes.shape == (len(split), 3)
+        assert torch.equal(context, torch.nn.functional.one_hot(torch.from_numpy(split.labels), 10).float())
 
 
 def test_a_prior_that_cannot_be_fitted_is_refused(digits, make_plan):

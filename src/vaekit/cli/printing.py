@@ -36,7 +36,7 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     from rich.console import Console
 
     for split, numbers in metrics.items():
-        if split == "training":
+        if split in ("training", "stages"):
             continue
         console = Console()
         if "elbo" in numbers or "distortion" in numbers:
@@ -64,6 +64,8 @@ def print_metrics(metrics: dict[str, Any]) -> None:
             f"training: {facts['epochs']} epochs in {facts['elapsed_seconds']:.0f} s, "
             f"{facts['images_per_second']:,.0f} images/s ({compiled}), best epoch {facts['best_epoch']}"
         )
+    for name, numbers in metrics.get("stages", {}).items():
+        print(f"{name}: " + ", ".join(f"{label} {_number(value)}" for label, value, *_ in _numbers(numbers)))
 
 
 def _warnings(numbers: dict[str, Any]) -> list[str]:

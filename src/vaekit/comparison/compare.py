@@ -88,8 +88,9 @@ def _entry(run: Run, split: str) -> Entry:
         raise RequestError(f"{where} has no evaluation, it has no metrics.json: make it with {_evaluate(where, split)}")
     metrics = run.metrics
     numbers = metrics.get(split)
-    if not isinstance(numbers, Mapping) or split == "training":
-        known = [name for name, value in metrics.items() if isinstance(value, Mapping) and name != "training"]
+    splits = {name for name, value in metrics.items() if isinstance(value, Mapping)} - {"training", "stages"}
+    if not isinstance(numbers, Mapping) or split not in splits:
+        known = [name for name in metrics if name in splits]
         raise RequestError(
             f"{where} has no evaluation of split {split!r}; it has {', '.join(known) or 'none'}: pass --split with "
             f"another one, or make it with {_evaluate(where, split)}.{nearest(split, known)}"
