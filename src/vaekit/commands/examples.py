@@ -1,0 +1,84 @@
+r"""Examples: new ones, and what becomes of known ones that are encoded and decoded."""
+
+__all__ = ["reconstruct", "sample"]
+
+from pathlib import Path
+from typing import Any
+
+from vaekit.api import Split
+from vaekit.commands.files import examples_of, free_path, open_run, write
+from vaekit.errors import RequestError
+
+
+def sample(
+    run: str,
+    n: int = 64,
+    context: str | None = None,
+    noise: bool = False,
+    seed: int = 0,
+    out: str | None = None,
+    force: bool = False,
+) -> Path:
+    r"""Draw new examples from a trained run, to a picture (.png) or an array (.npy).
+
+    Arguments:
+        run: The run directory.
+        n: How many.
+        context: What a conditional model is told: class names or numbers between commas, taken in turn, or an .npy file
+            of contexts; by default every class in turn, or what is known of the first test examples.
+        noise: Draw x from the likelihood too, instead of showing its mean.
+        seed: Of every random draw.
+        out: The file, .png or .npy; by default samples.png in the run directory.
+        force: Write over the file.
+
+    Returns:
+        Where the file is.
+
+    Raises:
+        RequestError: If there is no trained run, or the file cannot be written.
+    """
+    from vaekit.contexts import contexts_for
+
+    trained = open_run(run)
+    path = free_path(trained, out, "samples.png", (".png", ".npy"), force)
+    given = contexts_for(trained, n, context) if n > 0 else None
+    x = trained.model.sample(n, given, mean=not noise, seed=seed).cpu().numpy()
+    return write(path, x, lambda figures: figures.sample_grid(x))
+
+
+def reconstruct(
+    run: str,
+    data: str | None = None,
+    data_options: dict[str, Any] | None = None,
+    split: Split = "test",
+    n: int = 20,
+    out: str | None = None,
+    force: bool = False,
+) -> Path:
+    r"""Encode and decode examples, to a picture of originals above reconstructions (.png) or an array (.npy).
+
+    Arguments:
+        run: The run directory.
+        data: Other data than those it was trained on.
+        data_options: Options of the data's loader, such as {"size": 64} for a folder of images; in a shell, in quotes.
+        split: Which split of the data.
+        n: How many of the first examples; 0 for all.
+        out: The file, .png or .npy; by default reconstructions.png in the run directory.
+        force: Write over the file.
+
+    Returns:
+        Where the file is.
+
+    Raises:
+        RequestError: If there is no trained run, the data do not fit it, or the file cannot be written.
+    """
+    import numpy as np
+
+    trained = open_run(run)
+    path = free_path(trained, out, "reconstructions.png", (".png", ".npy"), force)
+    if n < 0:
+        raise RequestError(f"n is {n}; expected 0 for all, or how many: pass --n 20")
+    _, examples = examples_of(trained, data, data_options, split, n)
+    pairs = [(x.numpy(), trained.model.reconstruct(x, given).numpy()) for x, given in examples]
+    originals, results = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return write(path, results, lambda figures: figures.reconstructions(originals[:100], results[:100]))

@@ -1,0 +1,84 @@
+r"""What commands share: the run they are given, its examples, and the file they write."""
+
+__all__ = ["examples_of", "free_path", "open_run", "write", "write_binary"]
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vaekit.errors import RequestError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from vaekit.runs import Run
+
+
+def open_run(run: str) -> "Run":
+    r"""Return a run directory that holds a trained model, or raise a `RequestError` that says what is missing."""
+    from vaekit.runs import Run
+
+    trained = Run(run)
+    trained.require_trained()
+    return trained
+
+
+def examples_of(
+    run: "Run", data: str | None, options: dict[str, Any] | None, split: str, n: int = 0
+) -> "tuple[NDArray[np.int64] | None, Iterator[tuple[Tensor, Tensor | None]]]":
+    r"""Return the labels of the first n examples, or all, and by blocks these and what the model is told of them."""
+    from vaekit.data.transforms import pairs
+
+    chosen = run.dataset(data, **(options or {})).splits[split]
+    if not len(chosen):
+        raise RequestError(f"the {split} split is empty: pass --split with another one")
+    x = chosen.x[: n or len(chosen)]
+    told = chosen.given if run.model.conditional else None
+    if told is None and run.model.conditional:
+        raise RequestError(
+            f"the model of {run.directory} is conditional, but the {split} split has neither labels nor contexts: "
+            "pass data that have them"
+        )
+    return chosen.labels, pairs(x, run.plan.transform, None if told is None else told[: len(x)])
+
+
+def free_path(run: "Run", out: str | None, default: str, endings: tuple[str, ...], force: bool) -> Path:
+    r"""Return where a command writes, once it is seen that it may.
+
+    Raises:
+        RequestError: If the ending is none of `endings`, there is no such folder, or a file is in the way.
+    """
+    path = run.directory / default if out is None else Path(out)
+    if path.suffix.lower() not in endings:
+        raise RequestError(f"--out is {str(path)!r}; expected a file that ends in {' or '.join(endings)}: rename it")
+    if not path.parent.is_dir():
+        raise RequestError(f"--out is {str(path)!r}, in a folder that does not exist: make {path.parent} first")
+    if path.is_dir():
+        raise RequestError(f"--out is {str(path)!r}, a folder; expected a file: pass another name")
+    if path.exists() and not force:
+        raise RequestError(f"{path} exists: pass another --out, or --force to write over it")
+    return path
+
+
+def write(path: Path, x: "NDArray[Any]", draw: Callable[[Any], Any]) -> Path:
+    r"""Write arrays to an .npy file, or what `draw` makes with the figures to a .png file."""
+    import numpy as np
+
+    if path.suffix.lower() == ".png":
+        from vaekit import figures
+
+        return figures.save(draw(figures), path)
+    return write_binary(path, lambda file: np.save(file, x))
+
+
+def write_binary(path: Path, write: Callable[[Any], object]) -> Path:
+    r"""Write a file through an open handle, whole or not at all."""
+    from vaekit.storage import replace_file
+
+    def to_file(temporary: Path) -> None:
+        with open(temporary, "wb") as file:  # numpy appends its own ending to a name
+            write(file)
+
+    return replace_file(path, to_file)
