@@ -1,0 +1,182 @@
+r"""Views: how decoded data are shown, and how an uploaded file becomes data. A kind of data is an entry of `VIEWS`."""
+
+__all__ = ["UPLOAD_BYTES", "UPLOAD_PIXELS", "VIEWS", "ImageView", "VectorView", "View", "view_of"]
+
+import io
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.data.rows import spread
+from vaekit.errors import RequestError
+
+UPLOAD_BYTES = 16 * 2**20
+UPLOAD_PIXELS = 32_000_000
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+_SEEN = 2000  # examples whose range is that of the data
+_NUMBERS = 1024  # entries of a vector that can still be told apart
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class View(ABC):
+    r"""How decoded examples are shown: their kind, which the page has a drawing for, and their shape and range.
+
+    The page sees values in [0, 1]; :math:`x = \text{low} + (\text{high} - \text{low})\, v`.
+
+    Arguments:
+        shape: Shape of one example.
+        low: The value of x that is shown as 0.
+        high: The value of x that is shown as 1.
+    """
+
+    shape: tuple[int, ...]
+    low: float = 0.0
+    high: float = 1.0
+
+    kind: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def fits(cls, shape: tuple[int, ...]) -> bool:
+        """Whether examples of this shape can be shown so."""
+
+    @abstractmethod
+    def read(self, content: bytes) -> Array:
+        """Return what a file holds as values in [0, 1], of `shape`.
+
+        Raises:
+            RequestError: If the file is too large, damaged, or something else.
+        """
+
+    def values(self, x: NDArray[Any]) -> Array:
+        """Return examples as values in [0, 1], of the same shape."""
+        return np.asarray(np.clip((x - self.low) / (self.high - self.low), 0, 1), np.float32)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the page is told."""
+        return {"kind": self.kind, "shape": list(self.shape), "low": self.low, "high": self.high}
+
+
+class ImageView(View):
+    r"""Pictures of one channel, grey, or three, `(C, H, W)`.
+
+    Example:
+        >>> ImageView((1, 28, 28)).describe()
+        {'kind': 'image', 'shape': [1, 28, 28], 'low': 0.0, 'high': 1.0}
+    """
+
+    kind = "image"
+
+    @classmethod
+    def fits(cls, shape: tuple[int, ...]) -> bool:
+        """Whether examples of this shape are pictures."""
+        return len(shape) == 3 and shape[0] in (1, 3)
+
+    def read(self, content: bytes) -> Array:
+        """Return a picture cut to the middle and brought to size.
+
+        Its size in bytes and in pixels is checked before a pixel is decoded.
+        """
+        from PIL import Image, ImageOps
+
+        _check_bytes(content)
+        channels, height, width = self.shape
+        try:
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
+                pixels = opened.size[0] * opened.size[1]
+                if pixels > UPLOAD_PIXELS:
+                    raise RequestError(
+                        f"the picture has {opened.size[0]:,} × {opened.size[1]:,} pixels; expected at most "
+                        f"{UPLOAD_PIXELS / 1e6:.0f} million: make it smaller"
+                    )
+                opened.draft("RGB" if channels == 3 else "L", (2 * width, 2 * height))
+                opened.load()
+                image = ImageOps.exif_transpose(opened).convert("RGBA")
+        except RequestError:
+            raise
+        except Exception:  # what damaged files raise differs between formats and versions
+            raise RequestError(
+                f"the file is no picture that can be read; expected one of {', '.join(_FORMATS)}: save it as PNG"
+            ) from None
+        laid = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        fitted = ImageOps.fit(laid.convert("L" if channels == 1 else "RGB"), (width, height), Image.Resampling.LANCZOS)
+        values = np.asarray(fitted, np.float32) / 255
+        return np.ascontiguousarray(np.atleast_3d(values).transpose(2, 0, 1), np.float32)
+
+
+class VectorView(View):
+    r"""Rows of numbers, `(D,)`, as a curve over their places.
+
+    Example:
+        >>> VectorView((3,), low=-1.0).values(np.array([[-1.0, 0.0, 1.0]])).tolist()
+        [[0.0, 0.5, 1.0]]
+    """
+
+    kind = "vector"
+
+    @classmethod
+    def fits(cls, shape: tuple[int, ...]) -> bool:
+        """Whether examples of this shape are rows of numbers."""
+        return len(shape) == 1 and shape[0] <= _NUMBERS
+
+    def read(self, content: bytes) -> Array:
+        """Return the numbers of a text file, with commas, spaces or line ends between them."""
+        _check_bytes(content)
+        try:
+            numbers = np.array(content.decode().replace(",", " ").split(), np.float32)
+        except (UnicodeDecodeError, ValueError):
+            raise RequestError("the file holds more than numbers; expected a text file with commas between") from None
+        if numbers.shape != self.shape or not np.isfinite(numbers).all():
+            raise RequestError(
+                f"the file holds {len(numbers)} numbers; expected {self.shape[0]} finite ones, as the data have"
+            )
+        return self.values(numbers)
+
+
+VIEWS: dict[str, type[View]] = {view.kind: view for view in (ImageView, VectorView)}
+
+
+def view_of(x: Any, levels: int | None) -> View:
+    r"""Return the view that suits examples.
+
+    Arguments:
+        x: Examples as stored, shape `(n, *shape)`.
+        levels: Number of values an entry takes; None for real numbers, whose range is then that of the data.
+
+    Raises:
+        RequestError: If nothing here shows data of that shape.
+
+    Example:
+        >>> view_of(np.zeros((5, 3, 8, 8), np.uint8), 256).kind
+        'image'
+    """
+    shape = tuple(x.shape[1:])
+    for view in VIEWS.values():
+        if view.fits(shape):
+            if levels is not None:
+                return view(shape)
+            low, high = _range(x)
+            return view(shape, low, high)
+    raise RequestError(
+        f"the data have examples of shape {shape}, which the explorer has no view for; it shows pictures of shape "
+        f"(1, H, W) or (3, H, W) and up to {_NUMBERS} numbers, (D,): use `vaekit sample --out samples.npy`"
+    )
+
+
+def _range(x: Any) -> tuple[float, float]:
+    seen = np.asarray(x[spread(len(x), _SEEN)])
+    low, high = float(seen.min()), float(seen.max())
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _check_bytes(content: bytes) -> None:
+    if len(content) > UPLOAD_BYTES:
+        raise RequestError(
+            f"the file has {len(content) / 2**20:.0f} MiB; expected at most {UPLOAD_BYTES / 2**20:.0f}: make it smaller"
+        )
