@@ -87,6 +87,19 @@ def test_the_mean_is_over_images_of_each_ones_own_number():
     assert m["mse_se"] == pytest.approx((0.01 - 0.0001) / 2, rel=1e-4)
 
 
+def test_sharpness_is_the_square_of_the_contrast_and_less_where_there_is_blur():
+    x = pictures()
+    assert reconstruction_metrics(model(x.shape[1:]), x, Scale(256))["sharpness"] == pytest.approx(1)
+    flat = reconstruction_metrics(model(x.shape[1:], lambda y: 0.5 * y), x, Scale(256))
+    assert flat["sharpness"] == pytest.approx(0.25)
+    # Of noise with variance 1, differences have 2 each way. In means of two, a quarter of 2 along them, 1 across.
+    noise = np.random.default_rng(0).integers(0, 256, (40, 1, 32, 32)).astype(np.uint8)
+    blurred = reconstruction_metrics(
+        model(noise.shape[1:], lambda y: (y + torch.roll(y, 1, -1)) / 2), noise, Scale(256)
+    )
+    assert blurred["sharpness"] == pytest.approx((0.5 + 1) / 4, abs=0.01)
+
+
 @pytest.mark.parametrize("shape", [(1, 16, 20), (3, 24, 11)])
 def test_agreement_with_torchmetrics_image_by_image(shape):
     x = pictures(shape=shape)

@@ -73,11 +73,13 @@ _ABOUT = [
         ("reconstruction", "the model sees", "seen_mse"),
         ("reconstruction", "SSIM with ", "ssim"),
         ("reconstruction", "perceptual distance", "perceptual"),
+        ("reconstruction", "sharpness is ", "sharpness"),
         ("reconstruction", "no ", ""),
         ("generation", "real: ", r"\w+_real"),
         ("generation", "Fréchet distance ", r"frechet_\w+"),
         ("generation", "kernel distance ", r"kernel_\w+"),
         ("conditioning", "transfers: ", "transfer_agreement"),
+        ("attributes", "pca: ", r"attribute_\w+_pca"),
         ("generation", "k = ", r"(precision|recall|density|coverage)(_real)?"),
         ("disentanglement", "β-VAE ", "beta_vae"),
         ("disentanglement", "FactorVAE ", "factor_vae"),
@@ -88,7 +90,7 @@ _ABOUT = [
     )
 ]
 # These look at the data as stored, or at codes, whatever the likelihood is a density of.
-_AS_STORED = ("reconstruction", "generation", "conditioning", "disentanglement")
+_AS_STORED = ("reconstruction", "generation", "conditioning", "attributes", "disentanglement")
 _SEED = re.compile(r"\bseed (\d+)\b")
 _RESULT = re.compile(r", and at that limit: [^;]*")  # what came out, which is no part of how it was measured
 _BITS = ("bits as stored", "dynamic binarisation")

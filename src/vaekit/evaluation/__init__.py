@@ -17,6 +17,7 @@ from vaekit.evaluation.posterior import ACTIVE_VARIANCE, codes, posterior_metric
 from vaekit.evaluation.reconstruction import perceptual_distance, reconstruction_metrics
 
 if TYPE_CHECKING:
+    from vaekit.evaluation.attributes import attribute_metrics
     from vaekit.evaluation.conditioning import conditioning_metrics
     from vaekit.evaluation.disentanglement import disentanglement_metrics
     from vaekit.evaluation.features import FeatureNet, feature_net, features_of
@@ -39,6 +40,7 @@ __all__ = [
     "amortisation_metrics",
     "annealed_log_prob",
     "annealed_metrics",
+    "attribute_metrics",
     "bidirectional_gap",
     "code_use_metrics",
     "codes",
@@ -64,6 +66,7 @@ __all__ = [
 
 _HOMES = {
     "FeatureNet": "features",
+    "attribute_metrics": "attributes",
     "conditioning_metrics": "conditioning",
     "disentanglement_metrics": "disentanglement",
     "extrapolated_frechet_distance": "frechet",

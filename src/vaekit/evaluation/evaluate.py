@@ -58,7 +58,7 @@ def evaluate_model(
         data: The data set.
         transform: From data as stored to what the likelihood describes.
         metrics: Families, of "likelihood", "annealed", "aggregate", "code-use", "amortisation", "reconstruction",
-            "generation", "conditioning", "disentanglement"; or "all".
+            "generation", "conditioning", "attributes", "disentanglement"; or "all".
         split: "train", "validation" or "test".
         samples: Numbers of importance samples.
         annealed: Examples of the annealed importance sampling, the first ones.

@@ -154,6 +154,17 @@ def _conditioning(of: Subject, advance: Advance) -> Numbers:
     return numbers
 
 
+def _attributes(of: Subject, advance: Advance) -> Numbers:
+    from vaekit.evaluation.attributes import attribute_metrics
+
+    names = getattr(of.data, "context_names", ())
+    test = of.data.splits[of.split]
+    test = Split(of.x, context=None if test.context is None else test.context[: len(of.x)])
+    splits = (of.data.train, of.data.validation, test)
+    options: dict[str, Any] = {"seed": of.seed, "device": of.device, "advance": advance}
+    return attribute_metrics(of.model, splits, names, of.transform, **options)
+
+
 def _disentanglement(of: Subject, advance: Advance) -> Numbers:
     from vaekit.evaluation.disentanglement import BRIEF, disentanglement_metrics
 
@@ -196,7 +207,7 @@ FAMILIES: dict[str, Family] = {
         lambda of: min(REFINED, len(of.x)),
     ),
     "reconstruction": Family(
-        "squared error, PSNR, SSIM and perceptual distance of reconstructions",
+        "squared error, PSNR, SSIM, perceptual distance and sharpness of reconstructions",
         _reconstruction,
         lambda of: len(of.x),
     ),
@@ -209,6 +220,11 @@ FAMILIES: dict[str, Family] = {
         "how often a classifier reads what a conditional model draws as the class it was told",
         _conditioning,
         lambda of: 3 * len(of.x),
+    ),
+    "attributes": Family(
+        "how well a linear classifier tells attributes from the codes, beside principal components",
+        _attributes,
+        lambda of: len(of.data.train) + len(of.data.validation) + len(of.x),
     ),
     "disentanglement": Family(
         "β-VAE, FactorVAE, MIG, DCI, SAP and modularity scores, for data with known factors",

@@ -117,7 +117,9 @@ def reconstruction_metrics(
     Returns:
         `mse`; for images in [0, 1] also `psnr` in decibels, `ssim` where they are large enough for its window, and
         `perceptual` if `features` are given; `seen_mse`, against what the model sees, where that is random; each
-        with its `_se`, the standard error over examples. The protocol says what is left out and why.
+        with its `_se`, the standard error over examples. Of images also `sharpness`, the squared differences of
+        neighbouring pixels in all reconstructions over those in the data: 1 where they are as sharp, less where they
+        are blurred. The protocol says what is left out and why.
 
     Raises:
         RequestError: If there is no example, or `features` are given for what is no image of 1 or 3 channels, or to
@@ -148,6 +150,7 @@ def reconstruction_metrics(
     shown = np.zeros(len(x), bool)
     shown[random_rows(len(x), perceptual_images if features is not None else 0, seed)] = True
     columns: dict[str, list[Tensor]] = {}
+    energies: list[Tensor] = []
     with evaluating(model):
         for rows, stored, seen, given in _parts(x, transform, context, seed, device):
             result = model.reconstruct(seen, given)
@@ -158,6 +161,8 @@ def reconstruction_metrics(
                 found["psnr"] = (-10 * found["mse"].log10()).clamp(max=PSNR_LIMIT)
             if "ssim" not in left_out:
                 found["ssim"] = _similarity(stored, result)
+            if "psnr" not in left_out:
+                energies.append(torch.stack([_gradient_energy(stored), _gradient_energy(result)]))
             if features is not None and shown[rows].any():
                 # The activations of an image are many times its size.
                 both = zip(*(part[shown[rows]].split(_IMAGES) for part in (stored, result)), strict=True)
@@ -171,6 +176,8 @@ def reconstruction_metrics(
     numbers: dict[str, Any] = {}
     for name, parts in columns.items():
         numbers[name], numbers[f"{name}_se"] = mean_and_error(torch.cat(parts))
+    if energies and (there := torch.cat(energies, dim=1).sum(1))[0] > 0:
+        numbers["sharpness"] = float(there[1] / there[0])
     return numbers | {"protocol": _protocol(len(x), transform, features, int(shown.sum()), left_out, seed)}
 
 
@@ -237,6 +244,11 @@ def _squared_error(x: Tensor, y: Tensor) -> Tensor:
     return (x.double() - y.double()).square().flatten(1).mean(1)
 
 
+def _gradient_energy(x: Tensor) -> Tensor:
+    """Squared differences of neighbouring pixels, summed over each image."""
+    return sum((x.double().diff(dim=axis).square().flatten(1).sum(1) for axis in (-1, -2)), x.new_zeros(()))
+
+
 def _similarity(x: Tensor, y: Tensor) -> Tensor:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -257,6 +269,8 @@ def _protocol(
     ]
     if transform.random:
         parts.append(f"the model sees, and seen_mse is against, {transform.describe()} drawn once, seed {seed}")
+    if "psnr" not in left_out:
+        parts.append("sharpness is the gradient energy of all reconstructions over that of the data")
     if "ssim" not in left_out:
         parts.append(f"SSIM with a Gaussian window of {_WINDOW} pixels")
     if features is not None:

@@ -63,6 +63,7 @@ _HEADLINES: dict[str, tuple[str, str, dict[str, str]]] = {
             "psnr": "PSNR, decibels",
             "ssim": "SSIM",
             "perceptual": "Perceptual distance",
+            "sharpness": "Sharpness, gradient energy over the data's",
         },
     ),
     "generation": (
@@ -84,6 +85,14 @@ _HEADLINES: dict[str, tuple[str, str, dict[str, str]]] = {
         {
             "class_agreement": "Samples read as the class that was told",
             "transfer_agreement": "Codes decoded as another class, read as that",
+        },
+    ),
+    "attributes": (
+        "What a linear classifier reads from the code",
+        "principal components",
+        {
+            "attribute_accuracy": "Accuracy, mean over attributes",
+            "attribute_balanced_accuracy": "Balanced accuracy, mean over attributes",
         },
     ),
     "disentanglement": (
@@ -124,9 +133,10 @@ def families(test: Mapping[str, Any]) -> list[FamilyTable]:
             if not _is_number(numbers.get(key)):
                 continue
             partner = ""
-            if _is_number(numbers.get(f"{key}_real")):
-                partner = _shown(numbers, f"{key}_real")
-            elif key == "nll_ais" and _is_number(numbers.get("nll_importance")):
+            for other in (f"{key}_real", f"{key}_pca"):
+                if _is_number(numbers.get(other)):
+                    partner = _shown(numbers, other)
+            if key == "nll_ais" and _is_number(numbers.get("nll_importance")):
                 k = f" (k = {numbers['nll_samples']:,})" if "nll_samples" in numbers else ""
                 partner = _shown(numbers, "nll_importance") + k
             rows.append((label, _shown(numbers, key), partner, str(numbers[key])))
