@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vaekit.data.order import Order, Shuffled
 from vaekit.errors import RequestError, nearest
 from vaekit.schedules import Constant, Schedule
 
 if TYPE_CHECKING:
-    from vaekit.data import Dataset
+    from vaekit.data import Dataset, Split
     from vaekit.data.transforms import Transform
     from vaekit.models import LatentVariableModel
     from vaekit.stages import Stage
@@ -30,8 +31,11 @@ class DataSpec:
         size: Number of training examples.
         classes: Number of classes, where the examples have labels.
         context_shape: Shape of what else a conditional model is told of one example, where there is anything.
+        sequences: Whether that begins with the number of the example's sequence.
         mean: Mean of the training examples as fractions of the largest level, shape `shape`; None when a saved
             model is rebuilt, where weights are loaded anyway.
+        examples: The training examples with their labels, for a recipe that takes some of them; None when a saved
+            model is rebuilt.
 
     Example:
         >>> DataSpec.from_json(DataSpec("mnist", (1, 28, 28), 256, "bernoulli").to_json()).shape
@@ -45,7 +49,9 @@ class DataSpec:
     size: int = 0
     classes: int | None = None
     context_shape: tuple[int, ...] | None = None
+    sequences: bool = False
     mean: np.ndarray[Any, Any] | None = field(default=None, compare=False, repr=False)
+    examples: "Split | None" = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, data: "Dataset") -> "DataSpec":
@@ -54,7 +60,8 @@ class DataSpec:
 
         largest = 1 if data.levels is None else data.levels - 1
         mean = mean_of(data.train.x) / largest
-        context = data.train.context
+        context, given = data.train.context, data.train.given
+        told = None if context is None or given is None else tuple(given.shape[1:])
         return cls(
             data.name,
             data.shape,
@@ -62,20 +69,22 @@ class DataSpec:
             data.suggested,
             len(data.train),
             data.classes,
-            None if context is None else tuple(context.shape[1:]),
+            told,
+            data.train.sequence is not None and told is not None and len(told) == 1,
             mean,
+            data.train,
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return what `config.json` keeps."""
-        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "mean"}
+        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> "DataSpec":
         """Read what `config.json` kept."""
         kept: dict[str, Any] = {}
-        for name in (f.name for f in fields(cls) if f.name != "mean"):
+        for name in (f.name for f in fields(cls) if f.compare):
             kept[name] = tuple(entry[name]) if isinstance(entry[name], list) else entry[name]
         return cls(**kept)
 
@@ -103,6 +112,7 @@ class Plan:
         phases: What a phase's optimiser has of its own, by the phase's name: "learning_rate", "betas", "eps",
             "weight_decay", as for the discriminator of an adversarial objective.
         stages: What is done to the model after its training, in order; see `vaekit.stages.Stage`.
+        order: In which order an epoch visits the rows; see `vaekit.data.order.Order`.
 
     Raises:
         RequestError: If a value is out of its range.
@@ -124,6 +134,7 @@ class Plan:
     select: str = "best"
     phases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     stages: "tuple[Stage, ...]" = ()
+    order: Order = field(default_factory=Shuffled)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):

@@ -1,6 +1,7 @@
 r"""Posterior heads, priors, likelihoods and the divergences between them."""
 
 from vaekit.distributions.ancestral import Ancestral
+from vaekit.distributions.category_style import CategoryStyle, CategoryStylePrior
 from vaekit.distributions.chain import Chain
 from vaekit.distributions.conditional import Conditional
 from vaekit.distributions.delta import Delta
@@ -35,6 +36,8 @@ from vaekit.distributions.total_correlation import aggregate_log_prob, total_cor
 __all__ = [
     "Ancestral",
     "Bernoulli",
+    "CategoryStyle",
+    "CategoryStylePrior",
     "Chain",
     "Conditional",
     "ConditionalPrior",

@@ -2,6 +2,7 @@ r"""Objectives: what training minimises, and what is reported of it."""
 
 from vaekit.objectives.adversarial import AdversarialPrior
 from vaekit.objectives.base import Adversarial, HasLatents, Inference, Infers, Latents, Loss, Objective
+from vaekit.objectives.categories import AdversarialCategories, Labelled
 from vaekit.objectives.correlation import FactorVAE, TotalCorrelation
 from vaekit.objectives.elbo import ELBO, Bound
 from vaekit.objectives.importance import ImportanceWeighted
@@ -13,6 +14,7 @@ from vaekit.objectives.reconstruction import Reconstruction
 
 __all__ = [
     "Adversarial",
+    "AdversarialCategories",
     "AdversarialPrior",
     "Bound",
     "Capacity",
@@ -25,6 +27,7 @@ __all__ = [
     "InfoVAE",
     "Inference",
     "Infers",
+    "Labelled",
     "Latents",
     "Loss",
     "Objective",

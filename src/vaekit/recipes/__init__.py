@@ -36,6 +36,8 @@ RECIPES = {
     "rae": "vaekit.recipes.rae:rae",
     "aae": "vaekit.recipes.aae:aae",
     "aae-style": "vaekit.recipes.aae_style:aae_style",
+    "aae-semi": "vaekit.recipes.aae_semi:aae_semi",
+    "aae-cluster": "vaekit.recipes.aae_cluster:aae_cluster",
     "dfc-vae": "vaekit.recipes.dfc_vae:dfc_vae",
 }
 

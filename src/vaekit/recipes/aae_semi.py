@@ -1,0 +1,174 @@
+r"""The adversarial autoencoder that is told a few labels."""
+
+__all__ = ["aae_semi", "categorical_parts"]
+
+from typing import TYPE_CHECKING, Any
+
+from vaekit.recipes.compose import Parts, compose
+from vaekit.recipes.sharing import sharing
+
+if TYPE_CHECKING:
+    from vaekit.objectives.categories import Labelled
+    from vaekit.plan import DataSpec, Plan
+
+
+def categorical_parts(
+    categories: int,
+    style_dim: int,
+    generator: tuple[float, float],
+    rival_hidden: tuple[int, ...],
+    rival_learning_rate: float,
+    noise_level: float,
+    labelled: "Labelled | None" = None,
+    supervision: float = 1.0,
+) -> Parts:
+    r"""Return the parts of an adversarial autoencoder whose code is a category and a style.
+
+    Arguments:
+        categories: Number of categories.
+        style_dim: Units of the style.
+        generator: Weights of the encoder's losses against the discriminators of categories and of styles.
+        rival_hidden: Widths of the hidden layers of each discriminator.
+        rival_learning_rate: Adam's first step size for the discriminators.
+        noise_level: Standard deviation of the noise on what the encoder sees in training.
+        labelled: Examples whose labels may be seen.
+        supervision: Weight of their cross-entropy.
+
+    Raises:
+        RequestError: If a number is out of its range.
+    """
+    from vaekit.distributions.category_style import CategoryStyle
+    from vaekit.objectives.categories import AdversarialCategories
+    from vaekit.objectives.reconstruction import GaussianNoise
+
+    category, style = generator
+    return Parts(
+        posterior=lambda latent_dim: CategoryStyle(categories, style_dim),
+        objective=lambda _: AdversarialCategories(
+            categories,
+            style_dim,
+            labelled,
+            category=category,
+            style=style,
+            supervision=supervision,
+            hidden=rival_hidden,
+            noise=GaussianNoise(noise_level),
+        ),
+        # The last weights: the best reconstruction is not the best classifier, and no label but those that are shown
+        # may choose. Averages over a long time do not follow a rival who moves.
+        plan={
+            "select": "last",
+            "betas": (0.5, 0.999),
+            "phases": {"discriminator": {"learning_rate": rival_learning_rate}},
+        },
+    )
+
+
+def labelled_rows(labels: Any, count: int, classes: int) -> Any:
+    r"""Return the numbers of rows whose labels may be seen: as many of every class as of any other, drawn at random.
+
+    Arguments:
+        labels: Class numbers, shape `(n,)`; those below 0 are unknown.
+        count: How many rows; 0 for all whose label is known.
+        classes: Number of classes.
+
+    Raises:
+        RequestError: If `count` is no multiple of `classes`, or a class has not so many examples.
+
+    Example:
+        >>> import numpy as np
+        >>> labels = np.arange(100) % 2
+        >>> labels[labelled_rows(labels, 10, classes=2)].tolist().count(1)
+        5
+    """
+    import numpy as np
+    import torch
+
+    from vaekit.errors import RequestError
+
+    if count == 0:
+        return np.flatnonzero(labels >= 0)
+    if count < 0 or count % classes:
+        raise RequestError(
+            f"labelled is {count}; expected a multiple of the {classes} classes, as many examples of each, or 0 for "
+            f"all: pass --labelled {max(1, round(count / classes)) * classes}"
+        )
+    each = count // classes
+    order = torch.randperm(len(labels)).numpy()  # from PyTorch's random state, which --seed sets
+    rows = [order[labels[order] == number][:each] for number in range(classes)]
+    for number, found in enumerate(rows):
+        if len(found) < each:
+            raise RequestError(
+                f"class {number} has {len(found)} labelled examples, and labelled={count} asks for {each} of each "
+                "class: pass a smaller --labelled, or 0 for all"
+            )
+    return np.sort(np.concatenate(rows))
+
+
+def _labelled(data: "DataSpec", count: int, transform: str, likelihood: str) -> "Labelled":
+    """The examples whose labels training may see; of a model that is rebuilt to be loaded, none."""
+    import numpy as np
+    import torch
+
+    from vaekit.errors import RequestError
+    from vaekit.objectives.categories import Labelled
+    from vaekit.recipes.build import transform_for
+
+    seen = transform_for(data, transform, data.suggested if likelihood == "auto" else likelihood)
+    if data.classes is None:
+        raise RequestError(
+            f"{data.name} has no labels; expected class numbers for some training examples: pass data that have them, "
+            "such as mnist, or train the recipe aae-cluster"
+        )
+    if data.examples is None or data.examples.labels is None:
+        return Labelled(torch.zeros(0, *data.shape), torch.zeros(0, dtype=torch.int64), seen)
+    rows = labelled_rows(data.examples.labels, count, data.classes)
+    x = np.asarray(data.examples.x[rows])
+    return Labelled(torch.tensor(x), torch.from_numpy(data.examples.labels[rows]), seen)
+
+
+@sharing(compose, without=("warmup", "latent_dim"), hidden=(1000, 1000), activation="relu", epochs=60)
+def aae_semi(
+    data: "DataSpec",
+    *,
+    labelled: int = 1000,
+    style_dim: int = 10,
+    supervision: float = 20.0,
+    category_generator: float = 2.0,
+    style_generator: float = 2.0,
+    noise_level: float = 0.3,
+    rival_hidden: tuple[int, ...] = (200, 200),
+    rival_learning_rate: float = 3e-4,
+    **shared: Any,
+) -> "Plan":
+    """Adversarial autoencoder that is told a few labels: its code is the class, by softmax, and the style.
+
+    Adversarial autoencoders (Makhzani et al., 2015), section 5. One discriminator holds the class to one-hot vectors,
+    another the style to N(0, I), and a cross-entropy the class of the labelled examples to their labels. These are
+    drawn by --seed, as many of each class; every other label, of validation and test too, is hidden from training,
+    and so the last weights are kept. Reported on MNIST with 100, 1,000 and all labels, after some thousand epochs:
+    1.90, 1.60 and 0.85 % of the test digits wrong. `vaekit evaluate --metrics classification` tells ours.
+
+    Args:
+        data: The data's shape and levels, and their classes.
+        labelled: Training examples whose label is known, as many of each class; 0 for all.
+        style_dim: Units of the style.
+        supervision: Weight of the cross-entropy of labelled examples.
+        category_generator: Weight of the encoder's loss against the discriminator of classes.
+        style_generator: Weight of its loss against the discriminator of styles.
+        noise_level: Standard deviation of the noise on what the encoder sees in training.
+        rival_hidden: Widths of the hidden layers of each discriminator.
+        rival_learning_rate: Adam's first step size for the discriminators.
+    """
+    known = _labelled(data, labelled, shared["transform"], shared["likelihood"])
+    parts = categorical_parts(
+        data.classes or 0,
+        style_dim,
+        (category_generator, style_generator),
+        rival_hidden,
+        rival_learning_rate,
+        noise_level,
+        known,
+        supervision,
+    )
+    return compose(data, parts, **shared, latent_dim=(data.classes or 0) + style_dim, warmup=0.0)
