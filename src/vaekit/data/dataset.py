@@ -79,8 +79,16 @@ class Split:
 
     @property
     def given(self) -> NDArray[Any] | None:
-        """What a conditional model is told of each example: its context, or else its label."""
-        return self.labels if self.context is None else self.context
+        """What a conditional model is told of each example: its context, or else its label.
+
+        In sequences a context that is a vector comes after the number of its sequence, so that models of regression
+        know which rows belong together.
+        """
+        if self.context is None:
+            return self.labels
+        if self.sequence is None or self.context.ndim > 2:
+            return self.context
+        return np.column_stack([self.sequence.astype(np.float32), self.context])
 
     @property
     def spans(self) -> dict[int, slice]:

@@ -127,7 +127,7 @@ class _Loop:
         progress: bool,
     ) -> None:
         self.plan, self.data, self.directory, self.seed, self.engine = plan, data, directory, seed, engine
-        self.x = _training_rows(plan, data)
+        self.x, self.sequence = _training_rows(plan, data), _training_sequence(plan, data)
         self.batch = plan.batch_size // engine.world_size
         self.steps = len(self.x) // plan.batch_size
         self.model = plan.model.to(engine.device)
@@ -201,7 +201,7 @@ class _Loop:
         at, plan, objective = self.at, self.plan, self.model.objective
         self.epoch_start = self.shuffle.get_state()
         clock = time.monotonic()
-        order = torch.randperm(len(self.x), generator=self.shuffle)
+        order = plan.order(len(self.x), self.sequence, self.shuffle)
         with contextlib.closing(self._batches(order)) as coming:
             for number, rows in zip(range(at.batch, self.steps), coming, strict=False):
                 moment = at.epoch + number / self.steps
@@ -473,6 +473,11 @@ def _training_rows(plan: Plan, data: "Dataset") -> "Rows":
 def _training_context(plan: Plan, data: "Dataset") -> "NDArray[Any] | None":
     given = [split.given for split in _training_splits(plan, data)] if plan.model.conditional else []
     return np.concatenate([part for part in given if part is not None]) if given else None
+
+
+def _training_sequence(plan: Plan, data: "Dataset") -> "NDArray[np.int64] | None":
+    numbers = [split.sequence for split in _training_splits(plan, data)]
+    return None if any(part is None for part in numbers) else np.concatenate(cast(Any, numbers))
 
 
 def _learning_rate(plan: Plan, phase: str) -> float:
