@@ -151,6 +151,14 @@ def test_progress_goes_to_stderr(tmp_path, capsys, no_report):
     assert "epoch 1/2" not in out
 
 
+@pytest.mark.parametrize("widths", ["", "[]"])
+def test_no_width_is_no_layer_and_the_command_on_record_says_so(tmp_path, capsys, no_report, widths):
+    assert main([*TRAIN, "--out", str(tmp_path / "run"), "--hidden", widths, "--epochs", "1"]) == 0
+    config = Run(tmp_path / "run").config
+    assert config["arguments"]["hidden"] == []
+    assert "--hidden ''" in config["command"]
+
+
 @pytest.mark.parametrize("widths", ["9,7", "[9, 7]", "(9,7)", "9, 7"])
 def test_widths_are_read_as_people_write_them(tmp_path, capsys, no_report, widths):
     assert main([*TRAIN, "--out", str(tmp_path / "run"), "--hidden", widths, "--epochs", "1"]) == 0
@@ -432,9 +440,9 @@ def test_a_wrong_command_is_refused_in_one_line(place, capsys, listing, words):
 
 
 def test_damaged_data_of_the_package_are_named(place, capsys, listing, monkeypatch):
-    from vaekit.data import mnist
+    from vaekit.data import shipped
 
-    monkeypatch.setitem(mnist.SHA256, "train-images-idx3-ubyte.gz", "0" * 64)
+    monkeypatch.setitem(shipped.SHA256, "train-images-idx3-ubyte.gz", "0" * 64)
     before = listing(place)
     assert "train-images-idx3-ubyte.gz" in refused(capsys, "train", "vae", "--data", "mnist", "--out", "new")
     assert listing(place) == before

@@ -159,8 +159,11 @@ def _is_widths(hint: Any) -> bool:
 
 
 def _widths(given: Any) -> tuple[int, ...]:
-    """Read whole numbers between commas; brackets around them are welcome."""
-    return tuple(map(int, given.strip("[]() ").split(","))) if isinstance(given, str) else tuple(given)
+    """Read whole numbers between commas; brackets around them are welcome, and nothing is none."""
+    if not isinstance(given, str):
+        return tuple(given)
+    words = given.strip("[]() ")
+    return tuple(map(int, words.split(","))) if words else ()
 
 
 def _metavar(name: str, hint: Any) -> str:
@@ -179,7 +182,7 @@ def _choices(kind: Any) -> tuple[str, ...]:
 def _expected(hint: Any) -> str:
     """Say in words what a parameter takes."""
     if _is_widths(hint):
-        return "whole numbers between commas, such as 300,300"
+        return "whole numbers between commas, such as 300,300, or '' for none"
     named: dict[Any, str] = {int: "a whole number", float: "a number", str: "a word"}
     kinds = _kinds(hint)
     words = [named.get(kind, "JSON in braces, such as '{\"size\": 64}'") for kind in kinds if not _choices(kind)]
