@@ -97,9 +97,7 @@ def check(part: str, content: bytes, graph: nn.Module, tried: Sequence[Trial], t
         fed = [entry.name for entry in session.get_inputs()]
         for inputs in tried:
             given = [value for value in inputs if value is not None]
-            outputs = session.run(
-                list(names), {name: value.numpy() for name, value in zip(fed, given, strict=True)}
-            )
+            outputs = session.run(list(names), {name: value.numpy() for name, value in zip(fed, given, strict=True)})
             for name, output, expected in zip(names, outputs, graph(*given), strict=True):
                 if output.shape != tuple(expected.shape):
                     raise RequestError(f"{name} has shape {output.shape} instead of {tuple(expected.shape)}")
