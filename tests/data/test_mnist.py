@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from vaekit.data import load_dataset, mnist
+from vaekit.data import load_dataset, shipped
 from vaekit.errors import RequestError
 
 
@@ -98,13 +98,14 @@ def flip(path):
         ("mnist", "train-images-idx3-ubyte.gz"),
         ("mnist", "t10k-labels-idx1-ubyte.gz"),
         ("mnist-static", "binarized_mnist.npz"),
+        ("clips", "deepmimic.npz"),
     ],
 )
 def test_damaged_files_are_refused(tmp_path, monkeypatch, name, file, damage):
     files = tmp_path / "files"
-    shutil.copytree(mnist.FILES, files)
+    shutil.copytree(shipped.FILES, files)
     damage(files / file)
-    monkeypatch.setattr(mnist, "FILES", files)
+    monkeypatch.setattr(shipped, "FILES", files)
     with pytest.raises(RequestError, match="reinstall vaekit") as caught:
         load_dataset(name)
     assert file in str(caught.value)
@@ -112,5 +113,5 @@ def test_damaged_files_are_refused(tmp_path, monkeypatch, name, file, damage):
 
 
 def test_readme_states_the_hashes():
-    text = (mnist.FILES / "README.md").read_text()
-    assert all(name in text and digest in text for name, digest in mnist.SHA256.items())
+    text = (shipped.FILES / "README.md").read_text()
+    assert all(name in text and digest in text for name, digest in shipped.SHA256.items())

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from vaekit.data.rows import Rows, blocks, spread, take
 from vaekit.data.stored import numbered, stored
 from vaekit.errors import RequestError
+
+if TYPE_CHECKING:
+    from vaekit.data.poses import Poses
 
 _READ_WHOLE = 2**30  # bytes that are hashed one by one
 _SAMPLED = 1000  # rows of a split that are hashed where there are more
@@ -139,6 +142,7 @@ class Dataset:
         note: How the splits were made, what was skipped.
         reference: The name or path that loads the data again.
         options: The options that load the data again; they can be written as JSON.
+        poses: How a row is a pose, where it is one: what turns rows into the places of joints.
 
     Raises:
         RequestError: If the splits differ in shape, or the stored type does not match `levels`.
@@ -162,6 +166,7 @@ class Dataset:
     note: str = ""
     reference: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+    poses: "Poses | None" = None
 
     def __post_init__(self) -> None:
         dtype = np.dtype(np.float32 if self.levels is None else np.uint8)

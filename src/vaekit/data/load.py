@@ -18,6 +18,7 @@ from vaekit.data.dataset import Dataset, from_arrays
 from vaekit.data.digits import load_digits
 from vaekit.data.images import load_images
 from vaekit.data.mnist import load_mnist, load_static_mnist
+from vaekit.data.motion import load_clips
 from vaekit.data.olivetti import load_olivetti
 from vaekit.data.sprites import holds_dsprites, load_dsprites, load_sprites
 from vaekit.data.swiss_roll import load_swiss_roll
@@ -35,6 +36,10 @@ _NAMED: dict[str, tuple[Loader, str]] = {
         "400 faces of 40 people, 64×64, grey: downloaded once by scikit-learn (option: folder)",
     ),
     "sprites": (load_sprites, "737,280 images of six known factors, 64×64, bits: shapes, sizes, angles, places"),
+    "clips": (
+        load_clips,
+        "1,620 poses of 15 motion-capture clips, with their times: walk, run, jump, dance, roll, ...",
+    ),
     "swiss-roll": (load_swiss_roll, "a rolled-up sheet of points in three dimensions (options: n, noise, seed)"),
 }
 
@@ -52,7 +57,7 @@ def catalogue() -> dict[str, str]:
 
     Example:
         >>> list(catalogue())
-        ['mnist', 'mnist-static', 'digits', 'olivetti', 'sprites', 'swiss-roll']
+        ['mnist', 'mnist-static', 'digits', 'olivetti', 'sprites', 'clips', 'swiss-roll']
     """
     return {name: line for name, (_, line) in _NAMED.items()}
 

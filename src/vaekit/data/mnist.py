@@ -3,27 +3,15 @@ r"""MNIST and its static binarisation, from the files that come with the package
 __all__ = ["load_mnist", "load_static_mnist"]
 
 import gzip
-import hashlib
 import io
 import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.data.dataset import Dataset, Split
-from vaekit.errors import RequestError
-
-FILES = Path(__file__).parent / "files"
-
-SHA256 = {
-    "train-images-idx3-ubyte.gz": "0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971",
-    "train-labels-idx1-ubyte.gz": "1787548bbe0bff1ec2ecdc0ef292b02df999e2d1a6002d27500982c652b17203",
-    "t10k-images-idx3-ubyte.gz": "1a1a05eab793c14bb050b398624a11b0ffd1a2953baed553b1b9bd079e2a20be",
-    "t10k-labels-idx1-ubyte.gz": "b91679a0acfe4ba0e50a2437a903084cba1f5f92592b016a25a7dfd00455798b",
-    "binarized_mnist.npz": "50de2c8299a5a297789293ab2c30f6fc3cb8c359a15e5e88d5501aa18ebb8fa5",
-}
+from vaekit.data.shipped import read_shipped
 
 _DIGITS = tuple("0123456789")
 
@@ -78,7 +66,7 @@ def load_static_mnist() -> Dataset:
         >>> load_static_mnist().test.labels[[0, -1]]
         array([0, 9])
     """
-    with np.load(io.BytesIO(_read("binarized_mnist.npz")), allow_pickle=False) as packed:
+    with np.load(io.BytesIO(read_shipped("binarized_mnist.npz")), allow_pickle=False) as packed:
         bits = {name: np.unpackbits(packed[name], axis=1) for name in ("train", "valid", "test")}
     x = {name: rows[:, :784].reshape(-1, 1, 28, 28) for name, rows in bits.items()}
     return Dataset(
@@ -94,27 +82,9 @@ def load_static_mnist() -> Dataset:
     )
 
 
-def _read(name: str) -> bytes:
-    """Return the bytes of a file of the package, once its hash is seen to be right."""
-    remedy = "reinstall vaekit: pip install --force-reinstall --no-deps vaekit"
-    try:
-        content = (FILES / name).read_bytes()
-    except OSError as error:
-        raise RequestError(
-            f"the data file {FILES / name} cannot be read ({error.strerror}); expected it to come with vaekit: {remedy}"
-        ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != SHA256[name]:
-        raise RequestError(
-            f"the data file {FILES / name} is damaged: {len(content):,} bytes with SHA-256 {found[:12]}…; "
-            f"expected {SHA256[name][:12]}…: {remedy}"
-        )
-    return content
-
-
 def _idx(name: str) -> NDArray[Any]:
     """Read a gzip IDX file of bytes: two zeros, the type 8, the number of axes, their lengths, the values."""
-    content = gzip.decompress(_read(name))
+    content = gzip.decompress(read_shipped(name))
     axes = content[3]
     shape = struct.unpack(f">{axes}I", content[4 : 4 + 4 * axes])
     # A copy, because an array over `bytes` cannot be written to, which torch warns about.
