@@ -221,6 +221,7 @@ def evaluate(
     disentanglement: Literal["brief", "published"] = "brief",
     limit: int | None = None,
     seed: int = 0,
+    beside: "str | os.PathLike[str] | Run | None" = None,
     out: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -235,7 +236,7 @@ def evaluate(
         data_options: Options of the data's loader, such as {"size": 64} for a folder of images; in a shell, in quotes.
         split: Which split of the data.
         metrics: Families between commas, of likelihood, annealed, aggregate, code-use, amortisation, reconstruction,
-            generation, conditioning, disentanglement; all takes those that apply.
+            generation, conditioning, attributes, disentanglement; all takes those that apply.
         nll_samples: Importance samples for the NLL, k; 0 leaves it out.
         annealed: Examples whose NLL is also estimated by annealed importance sampling, the first ones.
         generated: Samples to hold against as many real examples.
@@ -244,6 +245,7 @@ def evaluate(
         disentanglement: Its size: brief, for a first look; published, with as many examples as published scores.
         limit: Use at most so many of the first examples.
         seed: Of every random draw.
+        beside: Another run on data of the same shape, whose reconstructions the report shows beside this one's.
         out: Write the numbers to this JSON file too.
         progress: Show progress.
 
@@ -268,6 +270,14 @@ def evaluate(
 
     run = run if isinstance(run, Run) else Run(run)
     run.require_trained()
+    other = beside if isinstance(beside, Run) or beside is None else Run(beside)
+    if other is not None:
+        other.require_trained()
+        if other.data.shape != run.data.shape:
+            raise RequestError(
+                f"{other.directory} has examples of shape {other.data.shape}; expected {run.data.shape}, as in "
+                f"{run.directory}: pass a run on the same data"
+            )
     dataset = run.dataset(data, **(data_options or {}))
     plan = run.plan
     device = SingleDevice().device
@@ -299,7 +309,7 @@ def evaluate(
             before = {name: part for name, part in before.items() if isinstance(part, dict) and "protocol" in part}
         found = {**before, **evaluation.metrics}
         found["warnings"] = diagnose({**log, **found})
-        _finish(run, {**known, key: found}, evaluation if key == "test" else None)
+        _finish(run, {**known, key: found}, evaluation if key == "test" else None, other)
     if out is not None:
         write_json(Path(out), evaluation.metrics)
     return evaluation.metrics
@@ -333,11 +343,11 @@ def _bounds(history: "Mapping[str, Sequence[float]]", epoch: int | None) -> dict
     return {name: history[name][row] for name in ("train_elbo", "validation_elbo") if name in history}
 
 
-def _finish(run: "Run", metrics: dict[str, Any], evaluation: "Evaluation | None") -> None:
+def _finish(run: "Run", metrics: dict[str, Any], evaluation: "Evaluation | None", beside: "Run | None" = None) -> None:
     from vaekit.report.run import report_run
 
     # The metrics come last: a run directory that has them is whole.
-    report_run(run, metrics, evaluation)
+    report_run(run, metrics, evaluation, beside)
     run.write_json("metrics.json", metrics)
 
 

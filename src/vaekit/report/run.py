@@ -23,13 +23,14 @@ STYLES = 8  # examples whose style is shown in every class
 PLOTTED = 5000  # points in the latent scatter
 
 
-def report_run(run: Run, metrics: dict[str, Any], evaluation: Evaluation | None) -> Path:
+def report_run(run: Run, metrics: dict[str, Any], evaluation: Evaluation | None, beside: Run | None = None) -> Path:
     r"""Draw the figures of a run and write its `report.html`.
 
     Arguments:
         run: The run, trained.
         metrics: All that was measured.
         evaluation: Of the test split; without one the pictures of the latent space stay as they are.
+        beside: Another run on examples of the same shape, whose reconstructions are shown beside this one's.
     """
     folder = run.directory / "figures"
     device = next(run.model.parameters()).device
@@ -43,6 +44,8 @@ def report_run(run: Run, metrics: dict[str, Any], evaluation: Evaluation | None)
     pictures["reconstructions"] = figures.reconstructions(
         _array(originals), _array(run.model.reconstruct(originals, told))
     )
+    if beside is not None:
+        pictures["beside"] = _beside(run, beside, device)
     pictures["samples"] = figures.sample_grid(_array(samples), columns=16)
     if isinstance(run.model.context_network, OneHot) and told is not None and len(run.data.shape) == 3:
         styles = style_grid(run.model, originals[:STYLES], told[:STYLES])
@@ -85,6 +88,22 @@ def _latent_pictures(run: Run, metrics: dict[str, Any], evaluation: Evaluation) 
         grid, quantiles = manifold_grid(run.model)
         pictures["manifold"] = figures.manifold(_array(grid), quantiles=(quantiles, quantiles))
     return pictures
+
+
+def _beside(run: Run, other: Run, device: torch.device) -> Any:
+    """Draw the reconstructions of the same test examples by two runs, each from what its own model sees."""
+    from vaekit.evaluation.generation import expected
+
+    test, names, rows = run.data.test, [], []
+    for one in (run, other):
+        given = test.given[:SHOWN] if one.model.conditional and test.given is not None else None
+        seen, told = next(pairs(test.x[:SHOWN], one.plan.transform, given, device=device))
+        rows.append(_array(one.model.to(device).reconstruct(seen, told)))
+        names.append(one.config["recipe"] or one.directory.name)
+    if names[0] == names[1]:
+        names = [one.directory.name for one in (run, other)]
+    originals, _ = next(pairs(test.x[:SHOWN], expected(run.plan.transform), device=device))
+    return figures.reconstructions(_array(originals), rows[0], name=names[0], beside={names[1]: rows[1]})
 
 
 def _principal_axes(z: NDArray[Any]) -> NDArray[np.float64]:

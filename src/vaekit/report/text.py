@@ -32,6 +32,12 @@ FIGURES = {  # by the start of the figure's name, in the order of the page
         "Each example is encoded to the mean of q(z|x) and decoded again. What is lost is what the code does not "
         "hold; blur means that the decoder averages over what it cannot know.",
     ),
+    "beside": Figure(
+        "Beside another model",
+        "The same examples as two models make them after encoding and decoding, below the originals.",
+        "Both models encoded and decoded the same test examples. One that is sharper need not be nearer: compare the "
+        "numbers too.",
+    ),
     "sample": Figure(
         "Samples",
         "Examples that the model made from random codes.",
