@@ -67,7 +67,7 @@ def description_of(subject: Subject, points: int = 10_000, seed: int = 0, method
     r"""Describe a subject; see `describe`."""
     if points < 2:
         raise RequestError(f"points is {points}; expected at least 2: pass --points 10000")
-    view, split = subject.view, subject.data.test if len(subject.data.test) else subject.data.train
+    view, split = subject.view, subject.examples
     rows = random_rows(len(split), min(points, max(1000, _BYTES // (4 * subject.latent_dim))), seed)
     told = split.given[rows] if subject.model.conditional and split.given is not None else None
     found = encode(

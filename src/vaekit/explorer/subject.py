@@ -21,12 +21,13 @@ from vaekit.storage import plain
 
 if TYPE_CHECKING:
     from vaekit.data import Dataset
+    from vaekit.data.dataset import Split
     from vaekit.runs import Run
 
 _TOLD = 12  # contexts that are offered where these are no classes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     r"""A model with continuous latents, what feeds it, and data.
 
@@ -45,9 +46,14 @@ class Subject:
     settings: str = ""
 
     @cached_property
+    def examples(self) -> "Split":
+        """The examples that are shown: those of the test split, if there are any."""
+        return self.data.test if len(self.data.test) else self.data.train
+
+    @cached_property
     def view(self) -> View:
         """How its data are shown."""
-        return view_of(self.data.test.x if len(self.data.test) else self.data.train.x, self.data.levels)
+        return view_of(self.examples.x, self.data.levels)
 
     @cached_property
     def contexts(self) -> Tensor | None:
@@ -57,7 +63,7 @@ class Subject:
             return None
         if isinstance(network, OneHot):
             return torch.arange(network.size)
-        given = self.data.test.given
+        given = self.examples.given
         assert given is not None
         return torch.as_tensor(np.asarray(given[:_TOLD]))
 
@@ -70,7 +76,7 @@ class Subject:
             return class_names(self.data, len(self.contexts))
         return [f"as test example {number}" for number in range(len(self.contexts))]
 
-    @property
+    @cached_property
     def latent_dim(self) -> int:
         """Size of z."""
         return int(self.model.latent(self.told(0, 1)).event_shape[0])
@@ -153,9 +159,8 @@ def _continuous(model: Any) -> VAE:
 @torch.no_grad()
 def _checked(subject: Subject) -> Subject:
     """Try one example, so that what cannot be explored is refused before a page opens."""
-    x = subject.data.test.x if len(subject.data.test) else subject.data.train.x
     prior = subject.model.latent(subject.told(0, 1))
-    values = subject.shown(np.asarray(x[:1]))
+    values = subject.shown(np.asarray(subject.examples.x[:1]))
     q = subject.model.encode(subject.seen(values), subject.told(0, 1))
     if len(prior.event_shape) != 1 or q.mean.ndim != 2 or not q.mean.is_floating_point():
         raise RequestError(
