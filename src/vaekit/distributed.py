@@ -1,8 +1,12 @@
 r"""Which of several training processes this one is."""
 
-__all__ = ["is_main_process", "leave"]
+__all__ = ["from_first", "is_main_process", "leave", "summed"]
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def is_main_process() -> bool:
@@ -13,6 +17,36 @@ def is_main_process() -> bool:
         True
     """
     return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def summed(values: "Tensor") -> "Tensor":
+    r"""Add up a tensor over all training processes, in place; alone, it is returned as it is.
+
+    Example:
+        >>> import torch
+        >>> summed(torch.ones(2))
+        tensor([1., 1.])
+    """
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(values)
+    return values
+
+
+def from_first(values: "Tensor") -> "Tensor":
+    r"""Return the first process's values in all of them, in place; alone, they are returned as they are.
+
+    Example:
+        >>> import torch
+        >>> from_first(torch.ones(2))
+        tensor([1., 1.])
+    """
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.broadcast(values, 0)
+    return values
 
 
 def leave() -> None:

@@ -3,11 +3,13 @@ r"""Posterior heads, priors, likelihoods and the divergences between them."""
 from vaekit.distributions.ancestral import Ancestral
 from vaekit.distributions.category_style import CategoryStyle, CategoryStylePrior
 from vaekit.distributions.chain import Chain
+from vaekit.distributions.codes import CertainCode, UniformCodes
 from vaekit.distributions.conditional import Conditional
 from vaekit.distributions.delta import Delta
 from vaekit.distributions.discrepancy import maximum_mean_discrepancy
 from vaekit.distributions.divergences import kl_divergence
 from vaekit.distributions.families import posterior, prior_for
+from vaekit.distributions.finite_scalar import FiniteScalar
 from vaekit.distributions.fitted import FullMixturePrior
 from vaekit.distributions.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood, likelihood
 from vaekit.distributions.mixtures import DiagonalMixture, MixturePrior, VampPrior
@@ -29,6 +31,8 @@ from vaekit.distributions.priors import (
     StandardNormal,
     SymmetricDirichlet,
 )
+from vaekit.distributions.quantisers import Codebook, MovingCodebook, Quantiser
+from vaekit.distributions.residual_quantiser import ResidualQuantiser
 from vaekit.distributions.restricted_posteriors import Dirichlet, Gamma, GumbelSoftmax, Kumaraswamy, LogNormal
 from vaekit.distributions.shaped import FlowerPrior, SwissRollPrior
 from vaekit.distributions.total_correlation import aggregate_log_prob, total_correlation
@@ -38,7 +42,9 @@ __all__ = [
     "Bernoulli",
     "CategoryStyle",
     "CategoryStylePrior",
+    "CertainCode",
     "Chain",
+    "Codebook",
     "Conditional",
     "ConditionalPrior",
     "ContinuousBernoulli",
@@ -47,6 +53,7 @@ __all__ = [
     "DiagonalMixture",
     "Dirichlet",
     "Factorised",
+    "FiniteScalar",
     "FlowerPrior",
     "FullGaussian",
     "FullMixturePrior",
@@ -60,14 +67,18 @@ __all__ = [
     "LogNormal",
     "Logistic",
     "MixturePrior",
+    "MovingCodebook",
     "Perceptual",
     "Point",
     "Posterior",
+    "Quantiser",
     "RelaxedUniform",
+    "ResidualQuantiser",
     "StandardNormal",
     "StudentT",
     "SwissRollPrior",
     "SymmetricDirichlet",
+    "UniformCodes",
     "VampPrior",
     "aggregate_log_prob",
     "kl_divergence",

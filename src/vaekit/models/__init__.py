@@ -2,5 +2,6 @@ r"""Model structures: the contract, and what composes under it."""
 
 from vaekit.models.base import LatentVariableModel, seeded
 from vaekit.models.vae import VAE
+from vaekit.models.vector_quantized import VectorQuantized
 
-__all__ = ["VAE", "LatentVariableModel", "seeded"]
+__all__ = ["VAE", "LatentVariableModel", "VectorQuantized", "seeded"]

@@ -110,6 +110,22 @@ class LatentVariableModel(nn.Module, ABC):
     def generate(self, n: int, context: Tensor | None = None, *, mean: bool = True) -> Tensor:
         """Draw n examples from the model; see `sample`."""
 
+    @property
+    def first_look(self) -> int:
+        """How many examples `prepare` wants to see before the first step of a training; most models ask for none."""
+        return 0
+
+    def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
+        r"""Set what is to be set from data before the first step of a training.
+
+        The trainer calls it once, with `first_look` examples drawn at random from the training data, where that is
+        not 0.
+
+        Arguments:
+            x: Data, shape `(n, *data_shape)`.
+            context: Context, shape `(n, ...)`.
+        """
+
     def phases(self) -> dict[str, list[nn.Parameter]]:
         r"""Return the parameters of each phase of a training step, by the phase's name.
 

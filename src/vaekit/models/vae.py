@@ -102,6 +102,10 @@ class VAE(LatentVariableModel):
         """Return the mean of p(x|z) at the mean of q(z|x): the same for the same x, always."""
         return self.decode(self.encode(x, context).mean, context).mean
 
+    def coordinates(self, z: Tensor) -> Tensor:
+        """Return vectors, shape `(n, size)`, for latents, to be shown in pictures: here the latents themselves."""
+        return z
+
     def infer(self, x: Tensor, context: Tensor | None = None, samples: int = 1, *, analytic: bool = False) -> Inference:
         """Draw z from the posterior and weigh it; see `LatentVariableModel.infer`."""
         return self.latents(x, context, samples, analytic=analytic).inference

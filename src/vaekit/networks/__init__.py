@@ -2,6 +2,7 @@ r"""Networks: from an input of one shape to parameters of another."""
 
 from vaekit.networks.context import OneHot
 from vaekit.networks.convolutional import ConvDecoder, ConvEncoder
+from vaekit.networks.feature_maps import FeatureDecoder, FeatureEncoder
 from vaekit.networks.leading import Leading
 from vaekit.networks.mlp import MLP, activation
 from vaekit.networks.residual import ResidualDecoder, ResidualEncoder
@@ -11,6 +12,8 @@ __all__ = [
     "MLP",
     "ConvDecoder",
     "ConvEncoder",
+    "FeatureDecoder",
+    "FeatureEncoder",
     "Leading",
     "OneHot",
     "ResidualDecoder",

@@ -3,6 +3,7 @@ r"""Objectives: what training minimises, and what is reported of it."""
 from vaekit.objectives.adversarial import AdversarialPrior
 from vaekit.objectives.base import Adversarial, HasLatents, Inference, Infers, Latents, Loss, Objective
 from vaekit.objectives.categories import AdversarialCategories, Labelled
+from vaekit.objectives.commitment import Commitment
 from vaekit.objectives.correlation import FactorVAE, TotalCorrelation
 from vaekit.objectives.elbo import ELBO, Bound
 from vaekit.objectives.importance import ImportanceWeighted
@@ -18,6 +19,7 @@ __all__ = [
     "AdversarialPrior",
     "Bound",
     "Capacity",
+    "Commitment",
     "DIP",
     "ELBO",
     "FactorVAE",

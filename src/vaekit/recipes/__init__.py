@@ -39,6 +39,7 @@ RECIPES = {
     "aae-semi": "vaekit.recipes.aae_semi:aae_semi",
     "aae-cluster": "vaekit.recipes.aae_cluster:aae_cluster",
     "dfc-vae": "vaekit.recipes.dfc_vae:dfc_vae",
+    "vq-vae": "vaekit.recipes.vq_vae:vq_vae",
 }
 
 

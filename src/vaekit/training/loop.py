@@ -177,6 +177,8 @@ class _Loop:
         ):
             if self.compiled:
                 bar.say("compiling the training step: this pays for itself in a run of this length")
+            if not at.step:
+                self._prepare()
             while at.epoch < plan.epochs and not at.stopped:
                 self._train_epoch(bar, begun)
                 row = self._finish_epoch()
@@ -191,6 +193,14 @@ class _Loop:
             if self._any(self.stop.is_set()):
                 raise Interrupted("stopped after the last epoch, before the evaluation")
         return self._outcome()
+
+    def _prepare(self) -> None:
+        """Show the model as many examples as it wants to see before its first step, the same in every process."""
+        if wanted := self.model.first_look:
+            with seeded(self.seed):
+                rows = torch.randperm(len(self.x))[:wanted].sort().values
+                stored = torch.tensor(np.asarray(self.x[rows.numpy()]), device=self.engine.device)
+                self.plain.prepare(rows.to(self.engine.device), stored)
 
     @property
     def speed(self) -> float:

@@ -51,6 +51,12 @@ class Step(nn.Module):
         return loss, torch.stack([term.detach().sum() for term in terms.values()])
 
     @torch.no_grad()
+    def prepare(self, rows: Tensor, stored: Tensor) -> None:
+        """Show the model rows, as stored, before its first step; see `LatentVariableModel.prepare`."""
+        context = self._data[1]
+        self.model.prepare(self._transform(stored), None if context is None else context.index_select(0, rows))
+
+    @torch.no_grad()
     def term_names(self, phase: str, x: Tensor) -> tuple[str, ...]:
         r"""Return the names of a phase's terms, from one pass over the first examples x that leaves all as it was.
 
