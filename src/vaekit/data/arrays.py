@@ -19,8 +19,7 @@ from vaekit.data.rows import Array, Rows
 from vaekit.errors import RequestError, nearest
 
 _SPLITS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
-_LABELS = ("y", "labels")
-_CONTEXT = ("c", "context")
+_KNOWN = (("y", "labels"), ("c", "context"), ("sequence",))  # of the examples
 _ZIP = b"PK"
 
 
@@ -38,8 +37,12 @@ def load_file(
     labels under `y` or `labels` if there are any; or splits, under `train`, `validation` (or `valid`, `val`) and
     `test`, each also as `x_train` or `train_x`, with labels as `y_train`, `train_y`, `labels_train` or
     `train_labels`. What a conditional model is told of the examples, if it is not the label, is found in the same way
-    under `c` or `context`. Splits are used as they are; one that is missing is drawn from train. What becomes of the
-    values is said at `vaekit.data.from_arrays`.
+    under `c` or `context`, and which sequence they belong to under `sequence`. Splits are used as they are; one that
+    is missing is drawn from train, or cut from the ends of its sequences. What becomes of the values is said at
+    `vaekit.data.from_arrays`.
+
+    Where `y` has more than one axis it is no label: the file is one of inputs and outputs, as for a regression. The
+    examples are then y, and x is what is known of them, their context; x of shape `(n,)` is taken as `(n, 1)`.
 
     A file that does not fit in memory is read as needed: its values are checked in one pass, and the file must stay
     as it is while it is in use. An `.npz` file of that size must not be compressed.
@@ -68,9 +71,28 @@ def load_file(
     with _reading(path):
         file = _Archive(path) if _is_archive(path) else _Single(path)
         found = _parts(file.names, key)
-        parts = {part: (file.rows(x), None if y is None else file.whole(y)) for part, (x, y, _) in found.items()}
-        contexts = {part: file.whole(c) for part, (_, _, c) in found.items() if c is not None}
-        return assemble(parts, contexts=contexts, name=path.stem, seed=seed, validation=validation, test=test)
+        parts: dict[str, tuple[Rows, Array | None]] = {}
+        contexts = {}
+        for part, (x, y, c, _) in found.items():
+            rows = None if y is None else file.rows(y)
+            if rows is not None and rows.ndim > 1:
+                if c is not None:
+                    raise RequestError(f"it holds outputs {y} and {c}; expected {x} alone beside them: leave {c} out")
+                inputs = file.whole(x)
+                parts[part], contexts[part] = (rows, None), inputs[:, None] if inputs.ndim == 1 else inputs
+            else:
+                parts[part] = file.rows(x), None if y is None else file.whole(y)
+                if c is not None:
+                    contexts[part] = file.whole(c)
+        return assemble(
+            parts,
+            contexts=contexts,
+            sequences={part: file.whole(s) for part, (_, _, _, s) in found.items() if s is not None},
+            name=path.stem,
+            seed=seed,
+            validation=validation,
+            test=test,
+        )
 
 
 class _Single:
@@ -144,30 +166,33 @@ def _damaged(path: Path, error: BaseException) -> RequestError:
     return RequestError(f"{path} cannot be read ({reason}); expected a whole .npy or .npz file: save or copy it again")
 
 
-def _parts(names: Sequence[str], key: str | None) -> dict[str, tuple[str, str | None, str | None]]:
-    """Find the splits, or else the one array of examples, with their labels and contexts."""
+_Names = tuple[str, str | None, str | None, str | None]  # of examples, labels, context and sequence
+
+
+def _parts(names: Sequence[str], key: str | None) -> dict[str, _Names]:
+    """Find the splits, or else the one array of examples, with what is known of them."""
     listed = ", ".join(names) or "nothing"
-    labels, context = _first(names, _LABELS), _first(names, _CONTEXT)
+    known = [_first(names, words) for words in _KNOWN]
     if key is not None:
         if key not in names:
             raise RequestError(f"key is {key!r}; expected one of {listed}: pass another key.{nearest(key, names)}")
-        return {"train": (key, labels, context)}
-    parts = {}
+        return {"train": (key, known[0], known[1], known[2])}
+    parts: dict[str, _Names] = {}
     for part, aliases in _SPLITS.items():
         x = _first(names, [name for a in aliases for name in (a, f"x_{a}", f"{a}_x")])
         if x is not None:
-            y, c = (
-                _first(names, [name for a in aliases for kind in kinds for name in (f"{kind}_{a}", f"{a}_{kind}")])
-                for kinds in (_LABELS, _CONTEXT)
+            y, c, s = (
+                _first(names, [name for a in aliases for word in words for name in (f"{word}_{a}", f"{a}_{word}")])
+                for words in _KNOWN
             )
-            parts[part] = (x, y, c)
+            parts[part] = (x, y, c, s)
     if "train" in parts:
         return parts
     if "x" in names:
-        return {"train": ("x", labels, context)}
-    others = [name for name in names if name not in (*_LABELS, *_CONTEXT)]
+        return {"train": ("x", known[0], known[1], known[2])}
+    others = [name for name in names if not any(name in words for words in _KNOWN)]
     if len(others) == 1:
-        return {"train": (others[0], labels, context)}
+        return {"train": (others[0], known[0], known[1], known[2])}
     raise RequestError(
         f"it holds {listed}; expected x, or train with validation and test, or a single array: "
         "say which array is meant with key=NAME"

@@ -326,6 +326,8 @@ def assemble(
         splits |= _cut(splits["train"], wanted) if cut else _draw(splits["train"], wanted, seed)
         made = (
             f"{' and '.join(wanted)} cut from the end of every training sequence"
+            if cut and any(wanted.values())
+            else "all in train"
             if cut
             else f"{' and '.join(wanted)} drawn at random from the training examples with seed {seed}"
         )

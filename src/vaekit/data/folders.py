@@ -1,10 +1,10 @@
 r"""Folders of files that are read one by one: those that are damaged are skipped, counted and warned of."""
 
-__all__ = ["files_below", "read_each"]
+__all__ = ["any_below", "files_below", "read_each"]
 
 import os
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,11 +28,20 @@ def files_below(root: Path, endings: Collection[str]) -> list[Path]:
         >>> [path.name for path in files_below(root, {".bvh"})]
         ['a.BVH', 'b.bvh']
     """
-    found = []
+    return sorted(_walk(root, endings), key=lambda path: path.relative_to(root).parts)
+
+
+def any_below(root: Path, endings: Collection[str]) -> bool:
+    r"""Whether `files_below` lists anything; the search ends with the first."""
+    return next(_walk(root, endings), None) is not None
+
+
+def _walk(root: Path, endings: Collection[str]) -> Iterator[Path]:
     for folder, below, names in os.walk(root):
         below[:] = [name for name in below if not name.startswith(".")]
-        found += [Path(folder, name) for name in names if Path(name).suffix.lower() in endings and name[0] != "."]
-    return sorted(found, key=lambda path: path.relative_to(root).parts)
+        for name in names:
+            if Path(name).suffix.lower() in endings and name[0] != ".":
+                yield Path(folder, name)
 
 
 def read_each(root: Path, paths: Sequence[Path], read: Callable[[Path], T], what: str) -> tuple[list[T], str]:

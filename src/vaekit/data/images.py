@@ -1,6 +1,6 @@
 r"""A folder of images: any format that Pillow reads, any sizes, grey or colour, with or without classes and splits."""
 
-__all__ = ["load_images"]
+__all__ = ["holds_images", "load_images", "parse_colour", "parse_crop", "parse_size", "read_images", "say_skipped"]
 
 import math
 import os
@@ -16,6 +16,7 @@ import numpy as np
 
 from vaekit.data.dataset import Dataset, assemble
 from vaekit.data.decoded import DecodedImages
+from vaekit.data.folders import any_below, files_below
 from vaekit.data.memory import fits_in_memory
 from vaekit.data.pixels import decode, endings, formats, header
 from vaekit.data.progress import tracked
@@ -89,34 +90,47 @@ def load_images(
         ((1, 24, 32), 16, '20 images')
     """
     root = Path(path)
-    asked = _parse_size(size)
-    if crop is not None and (not isinstance(crop, int) or crop < 1):
-        raise RequestError(f"crop is {crop!r}; expected the side of a square in pixels, from 1 up: pass crop=140")
-    if colour not in ("auto", "grey", "rgb"):
-        raise RequestError(
-            f"colour is {colour!r}; expected auto, grey or rgb.{nearest(colour, ['auto', 'grey', 'rgb'])}"
-        )
+    asked, crop, colour = parse_size(size), parse_crop(crop), parse_colour(colour)
     found = _find(root, endings())
     if not found:
         raise RequestError(
             f"the folder {root} holds no file that ends as an image does, such as .png or .jpg; "
             "expected a folder of images: check the path"
         )
-    x, rows = _read(root, found, asked, crop, colour)
+    x, rows = read_images(root, [file.path for file in found], asked, crop, colour)
     kept = [found[row] for row in rows]
-    note = _report(root, found, kept)
+    trained = any(file.split == "train" for file in kept)
+    note = say_skipped(root, [file.path for file in found], [file.path for file in kept] if trained else [])
     parts = _parts(x, kept)
     data = assemble(parts, name=root.resolve().name, seed=seed, validation=validation, test=test, note=note)
     # Dark images are not bits, even if none of their bytes is above 1.
     return replace(data, levels=256, suggested="gaussian")
 
 
-def _read(
-    root: Path, found: list[_File], asked: tuple[int, int] | None, crop: int | None, colour: str
+def holds_images(folder: Path) -> bool:
+    r"""Whether there is an image below a folder, as far as names tell."""
+    return any_below(folder, endings())
+
+
+def read_images(
+    root: Path, paths: Sequence[Path], asked: tuple[int, int] | None, crop: int | None, colour: str
 ) -> tuple[Rows, list[int]]:
-    """Return the images that can be read, and which files they are: in memory, or in a file where they do not fit."""
-    paths = [file.path for file in found]
-    cache = DecodedImages(root, paths, {"size": asked, "crop": crop, "colour": colour})
+    r"""Return the images that can be read, and which files they are: in memory, or in a file where they do not fit.
+
+    Arguments:
+        root: The folder they are in.
+        paths: The files.
+        asked: Width and height; None for that of the images if they all have one, else 64.
+        crop: Side of a square to cut from the centre first.
+        colour: "grey", "rgb" or "auto".
+
+    Returns:
+        Rows of shape `(n, C, H, W)`, uint8, and the number of the file that each is of.
+
+    Raises:
+        RequestError: If they fit neither in memory nor on the disk.
+    """
+    cache = DecodedImages(root, list(paths), {"size": asked, "crop": crop, "colour": colour})
     if cached := cache.find():
         return cached
     with warnings.catch_warnings():
@@ -147,8 +161,24 @@ def _read(
     return written
 
 
-def _parse_size(size: int | str | Sequence[int] | None) -> tuple[int, int] | None:
-    """Return (width, height), as Pillow has it, of a size given height first."""
+def parse_crop(crop: Any) -> int | None:
+    r"""Return the side of a square in pixels, or None; raise a `RequestError` if it is neither."""
+    if crop is None or (isinstance(crop, int) and not isinstance(crop, bool) and crop >= 1):
+        return crop
+    raise RequestError(f"crop is {crop!r}; expected the side of a square in pixels, from 1 up: pass crop=140")
+
+
+def parse_colour(colour: Any, known: Sequence[str] = ("auto", "grey", "rgb")) -> str:
+    r"""Return a colour that is known; raise a `RequestError` if it is not."""
+    if colour in known:
+        return str(colour)
+    raise RequestError(
+        f"colour is {colour!r}; expected {', '.join(known[:-1])} or {known[-1]}.{nearest(str(colour), known)}"
+    )
+
+
+def parse_size(size: int | str | Sequence[int] | None) -> tuple[int, int] | None:
+    r"""Return (width, height), as Pillow has it, of a size given height first; raise a `RequestError` if it is none."""
     if size is None:
         return None
     words: Sequence[Any] = (size,) if isinstance(size, int) else size
@@ -165,11 +195,7 @@ def _parse_size(size: int | str | Sequence[int] | None) -> tuple[int, int] | Non
 
 def _find(root: Path, endings: set[str]) -> list[_File]:
     """List the image files below a folder, in order, with their split and class."""
-    paths = []
-    for folder, below, names in os.walk(root):
-        below[:] = [name for name in below if not name.startswith(".")]
-        paths += [Path(folder, name) for name in names if Path(name).suffix.lower() in endings and name[0] != "."]
-    places = sorted((path.relative_to(root).parts, path) for path in paths)
+    places = [(path.relative_to(root).parts, path) for path in files_below(root, endings)]
     # A folder that holds nothing but one folder is not a class: look inside.
     while places and len({parts[0] for parts, _ in places}) == 1 and len(places[0][0]) > 1:
         places = [(parts[1:], path) for parts, path in places]
@@ -203,11 +229,20 @@ def _parts(x: Rows, files: list[_File]) -> dict[str, tuple[Any, Any]]:
     return parts
 
 
-def _report(root: Path, found: list[_File], kept: list[_File]) -> str:
-    """Say, and warn once, what was skipped; refuse to go on with nothing."""
-    readable = {file.path for file in kept}
-    skipped = [file.path for file in found if file.path not in readable]
-    if not any(file.split == "train" for file in kept):
+def say_skipped(root: Path, found: Sequence[Path], kept: Sequence[Path]) -> str:
+    r"""Return how many images there are; warn once of those that were skipped, and refuse to go on with nothing.
+
+    Arguments:
+        root: The folder they are in.
+        found: The files.
+        kept: Those of them that could be read.
+
+    Raises:
+        RequestError: If none could.
+    """
+    readable = set(kept)
+    skipped = [path for path in found if path not in readable]
+    if not kept:
         raise RequestError(
             f"the folder {root} holds no readable image to train on: {len(skipped):,} of {len(found):,} image files "
             f"are damaged or too large, such as {skipped[0].name}; expected at least one: check the files"

@@ -16,12 +16,15 @@ from vaekit.data.arrays import load_file
 from vaekit.data.celeba import holds_celeba, load_celeba
 from vaekit.data.dataset import Dataset, from_arrays
 from vaekit.data.digits import load_digits
-from vaekit.data.images import load_images
+from vaekit.data.images import holds_images, load_images
 from vaekit.data.mnist import load_mnist, load_static_mnist
-from vaekit.data.motion import load_clips
+from vaekit.data.motion import holds_motion, holds_positions, load_clips, load_motion
 from vaekit.data.olivetti import load_olivetti
+from vaekit.data.paired import holds_pairs, load_pairs
 from vaekit.data.sprites import holds_dsprites, load_dsprites, load_sprites
 from vaekit.data.swiss_roll import load_swiss_roll
+from vaekit.data.video import ENDINGS as VIDEO_ENDINGS
+from vaekit.data.video import holds_videos, load_video
 from vaekit.errors import RequestError, nearest
 
 Loader = Callable[..., Dataset]
@@ -43,13 +46,27 @@ _NAMED: dict[str, tuple[Loader, str]] = {
     "swiss-roll": (load_swiss_roll, "a rolled-up sheet of points in three dimensions (options: n, noise, seed)"),
 }
 
-# A new kind of file is one line here.
-_FILES: dict[str, Loader] = {
-    ".npy": load_file,
-    ".npz": load_file,
+# A new kind of data is one line here, and how it is recognised one in `_recognise`.
+_KINDS: dict[str, Loader] = {
+    "arrays": load_file,
+    "images": load_images,
+    "motion": load_motion,
+    "video": load_video,
+    "pairs": load_pairs,
 }
 
-_PATHS = "a path to a .npy or .npz file, or to a folder of images"
+_FILES: dict[str, str] = {
+    ".npy": "arrays",
+    ".npz": "arrays",
+    ".bvh": "motion",
+    ".json": "motion",
+    ".txt": "motion",
+    **dict.fromkeys(VIDEO_ENDINGS, "video"),
+}
+
+_PATHS = (
+    "a path to a .npy or .npz file, to motion (.bvh) or a video (.mp4), or to a folder of these or a folder of images"
+)
 
 
 def catalogue() -> dict[str, str]:
@@ -66,11 +83,14 @@ def load_dataset(reference: str | os.PathLike[str] | Dataset | NDArray[Any], **o
     r"""Load a dataset.
 
     Arguments:
-        reference: A name of the `catalogue`, in any case and with `_` or `-`; a path to a `.npy` or `.npz` file or
-            to a folder of images, where CelebA's published layout is recognised; an array; or a dataset, which is
-            returned as it is. A name wins over a path of the same spelling: write `./mnist` for the path.
-        options: What the loader takes: see `load_olivetti`, `load_swiss_roll`, `load_file`, `load_images`,
-            `load_celeba` and `from_arrays`.
+        reference: A name of the `catalogue`, in any case and with `_` or `-`; a path to a file of arrays (`.npy`,
+            `.npz`), of motion (`.bvh`, DeepMimic's `.txt`, `.npy` of real numbers of shape `(T, J, 3)`) or a video;
+            a path to a folder of images, where CelebA's published layout and a file of poses are recognised, of
+            motion or of videos; an array; or a dataset, which is returned as it is. A name wins over a path of the
+            same spelling: write `./mnist` for the path.
+        options: What the loader takes: see `load_olivetti`, `load_swiss_roll`, `load_clips`, `load_file`,
+            `load_images`, `load_celeba`, `load_motion`, `load_video`, `load_pairs` and `from_arrays`. For a path also
+            `kind`, where what is there is not recognised: arrays, images, motion, video or pairs.
 
     Raises:
         RequestError: If the reference is no known name and no path that can be read, the loader has no such option,
@@ -102,16 +122,18 @@ def load_dataset(reference: str | os.PathLike[str] | Dataset | NDArray[Any], **o
             "convert it, as with numpy.asarray"
         )
     typed = os.fspath(reference)
-    loader, arguments = _find(reference, typed)
-    _check(loader, options, typed)
-    return replace(loader(*arguments, **options), reference=typed, options=dict(options))
+    loader, arguments, wanted = _find(reference, typed, options)
+    _check(loader, wanted, typed)
+    return replace(loader(*arguments, **wanted), reference=typed, options=dict(options))
 
 
-def _find(reference: str | os.PathLike[str], typed: str) -> tuple[Loader, tuple[Path, ...]]:
-    """Find who loads a name or path, and with which arguments."""
+def _find(
+    reference: str | os.PathLike[str], typed: str, options: dict[str, Any]
+) -> tuple[Loader, tuple[Path, ...], dict[str, Any]]:
+    """Find who loads a name or path, and with which arguments and options."""
     name = typed.lower().replace("_", "-")
     if isinstance(reference, str) and name in _NAMED:
-        return _NAMED[name][0], ()
+        return _NAMED[name][0], (), options
     path = Path(typed).expanduser()
     if not typed or not path.exists():
         # A path was surely meant where there is a separator or a known ending; the names would then be noise.
@@ -120,13 +142,30 @@ def _find(reference: str | os.PathLike[str], typed: str) -> tuple[Loader, tuple[
         raise RequestError(
             f"data is {typed!r}; expected one of {', '.join(_NAMED)}, or {_PATHS}.{nearest(name, _NAMED)}"
         )
+    if "kind" not in options:
+        return _recognise(path, typed), (path,), options
+    kind = options["kind"]
+    if kind not in _KINDS:
+        raise RequestError(f"kind is {kind!r}; expected one of {', '.join(_KINDS)}.{nearest(str(kind), _KINDS)}")
+    return _KINDS[kind], (path,), {name: value for name, value in options.items() if name != "kind"}
+
+
+def _recognise(path: Path, typed: str) -> Loader:
+    """Tell what a file or folder holds."""
     if path.is_dir():
-        return load_celeba if holds_celeba(path) else load_images, (path,)
-    if path.suffix.lower() not in _FILES:
+        if holds_celeba(path):
+            return load_celeba
+        if holds_images(path):
+            return load_pairs if holds_pairs(path) else load_images
+        return load_motion if holds_motion(path) else load_video if holds_videos(path) else load_images
+    ending = path.suffix.lower()
+    if ending not in _FILES:
         raise RequestError(
             f"data is {typed!r}, a file that ends in {path.suffix!r}; expected {_PATHS}: convert it, or pass its folder"
         )
-    return load_dsprites if holds_dsprites(path) else _FILES[path.suffix.lower()], (path,)
+    if ending == ".npy" and holds_positions(path):
+        return load_motion
+    return load_dsprites if holds_dsprites(path) else _KINDS[_FILES[ending]]
 
 
 def _check(loader: Loader, options: dict[str, Any], what: str) -> None:

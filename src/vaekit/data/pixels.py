@@ -1,6 +1,6 @@
 r"""One image file: what can be told of it at a glance, and its pixels."""
 
-__all__ = ["Header", "decode", "endings", "formats", "header"]
+__all__ = ["Header", "decode", "endings", "fitted", "formats", "header"]
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,17 +63,28 @@ def decode(
                 # A JPEG can be decoded at a half, quarter or eighth of its size: still twice what is wanted.
                 opened.draft(opened.mode, (2 * max(size), 2 * max(size)))
             opened.load()
-            image = _eight_bits(_upright(opened), grey)
-            if crop is not None:
-                side = min(crop, *image.size)
-                left, top = (image.width - side) // 2, (image.height - side) // 2
-                image = image.crop((left, top, left + side, top + side))
-            if image.size != size:
-                image = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
-            pixels = np.asarray(image)
-            return pixels[None] if grey else np.moveaxis(pixels, 2, 0)
+            return fitted(_eight_bits(_upright(opened), grey), size, crop, grey)
     except Exception:  # as above
         return None
+
+
+def fitted(image: Image.Image, size: tuple[int, int], crop: int | None, grey: bool) -> NDArray[np.uint8]:
+    r"""Cut a square from the centre of an image, resize it, and return it as `(C, H, W)`.
+
+    Arguments:
+        image: Of mode L where it is grey, and else RGB.
+        size: Width and height.
+        crop: Side of the square, or None.
+        grey: Whether it is grey.
+    """
+    if crop is not None:
+        side = min(crop, *image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    if image.size != size:
+        image = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
+    pixels = np.asarray(image)
+    return pixels[None] if grey else np.moveaxis(pixels, 2, 0)
 
 
 def _upright(image: Image.Image) -> Image.Image:
