@@ -81,8 +81,10 @@ def onnx(
     half: bool = False,
     seed: int = 0,
 ) -> Exported:
-    r"""Write `encoder.onnx`, from x to the mean and standard deviation of q(z|x), and `decoder.onnx`, from z to the
-    mean of p(x|z).
+    r"""Write a model's encoder and decoder as ONNX files.
+
+    `encoder.onnx` goes from x to the mean and the standard deviation of q(z|x), `decoder.onnx` from z to the mean of
+    p(x|z).
 
     The first axis of every input is the batch, of any size. A conditional model has a second input, `context`: class
     numbers (int64, shape `(n,)`), or what else it was trained with. The standard deviation is left out where the
@@ -129,7 +131,8 @@ def onnx(
         if parts != "encoder":
             graphs["decoder"] = _Decoder(model)
     described = {"latent_dim": str(latent_dim), "shape": ",".join(map(str, shape)), **(metadata or {})}
-    contents, differences = {}, {}
+    contents: dict[str, bytes] = {}
+    differences: dict[str, float] = {}
     for part, graph in graphs.items():
         like = torch.zeros(2, *shape) if part == "encoder" else torch.zeros(2, latent_dim)
         proto = _proto(part, graph, like, given, {"part": part, **described})
@@ -219,6 +222,7 @@ def _proto(part: str, graph: _Encoder | _Decoder, like: Tensor, context: Tensor 
             f"has no word for, or whose shape depends on its values; export the other part with --parts "
             f"{'decoder' if part == 'encoder' else 'encoder'}, or train with another network or posterior"
         ) from error
+    assert program is not None
     proto = program.model_proto
     for node in proto.graph.node:  # where each came from in the Python code: paths on this machine
         del node.metadata_props[:]

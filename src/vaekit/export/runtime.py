@@ -61,11 +61,12 @@ def _read(path: Path) -> tuple[dict[str, bytes], str]:
     try:
         found = _of_folder(path) if path.is_dir() else _of_archive(path)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise RequestError(f"{path} cannot be read ({error or type(error).__name__}): it is damaged; {_HOW}") from None
+        why = str(error).splitlines()[0].rstrip(":") if str(error) else type(error).__name__
+        raise RequestError(f"{path} cannot be read ({why}): it is damaged; {_HOW}") from None
     missing = [name for name in _NEEDED if name not in found]
     if missing:
         raise RequestError(
-            f"{path} lacks {', '.join(missing)}; expected the package {_PACKAGE}, {TESTED} or another with these: {_HOW}"
+            f"{path} lacks {', '.join(missing)}; expected {_PACKAGE}, {TESTED} or another version with these: {_HOW}"
         )
     if not found["ort-wasm-simd-threaded.wasm"].startswith(b"\0asm"):
         raise RequestError(f"in {path} the file ort-wasm-simd-threaded.wasm is no WebAssembly: it is damaged; {_HOW}")

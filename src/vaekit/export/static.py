@@ -71,6 +71,7 @@ def web(
     subject = subject_of(run)
     record = {"kind": "web", "vaekit": __version__, **said_of(run)}
     with whole_folder(folder, record, force=force) as (place, said):
+        page = _page_files()
         files, version = runtime_files(onnxruntime_web)
         examples, context = some_examples(run)
         exported = onnx(
@@ -83,23 +84,24 @@ def web(
         for name, content in files.items():
             (place / "onnxruntime" / name).write_bytes(content)
         (place / "onnxruntime" / "NOTICE.txt").write_text(
-            f"onnxruntime-web {version}, https://www.npmjs.com/package/onnxruntime-web, by Microsoft Corporation, under "
-            "the MIT License (https://github.com/microsoft/onnxruntime/blob/main/LICENSE). The files are unchanged but "
-            "for their names.\n"
+            f"onnxruntime-web {version}, https://www.npmjs.com/package/onnxruntime-web, by Microsoft Corporation, "
+            "under the MIT License (https://github.com/microsoft/onnxruntime/blob/main/LICENSE). The files are "
+            "unchanged but for their names.\n"
         )
-        for name, content in _page_files().items():
+        for name, content in page.items():
             (place / name).write_bytes(content)
         said |= {"differences": exported.differences, "onnxruntime-web": version, "half": half}
     return exported.differences
 
 
 def _page_files() -> dict[str, bytes]:
-    """The files of the page: the explorer's own, and ours that start it."""
+    """The files of the page: the explorer's own, but for those that ask a server, and ours that start it."""
     package = Path(__file__).parent
-    places = [package / "web", package.parent / "explorer" / "page"]
-    kinds = {".html", ".js", ".css"}
+    files = [*(package.parent / "explorer" / "page").glob("*.*"), *(package / "web").glob("*.*")]
     found = {
-        file.name: file.read_bytes() for place in reversed(places) for file in place.iterdir() if file.suffix in kinds
+        file.name: file.read_bytes()
+        for file in files  # ours come last, and take the place of those of the same name
+        if file.suffix in (".html", ".js", ".css") and file.name != "notebook.js"
     }
     missing = {"explorer.js", "explorer.css", "index.html", "start.js", "onnx_backend.js"} - found.keys()
     if missing:
@@ -115,7 +117,6 @@ def _model(subject: "Subject", latent_dim: int, seed: int) -> dict[str, Any]:
         "shape": list(view.shape),
         "view": {"low": view.low, "high": view.high},
         "input": _input(subject),
-        "encoder": True,
         "contexts": _contexts(subject),
         "prior": _prior(subject, seed),
     }

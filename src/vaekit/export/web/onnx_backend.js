@@ -19,7 +19,6 @@ export async function onnxBackend(base = new URL(".", import.meta.url)) {
   const open = (name) => ort.InferenceSession.create(at(name), { executionProviders: ["wasm"] });
   const decoder = await open("decoder.onnx");
   let encoder = null; // a visitor may never encode anything
-  const size = model.shape.reduce((product, length) => product * length, 1);
   const told = contexts(model.contexts);
   const draws = model.prior && floats(model.prior.draws);
 
@@ -64,7 +63,7 @@ export async function onnxBackend(base = new URL(".", import.meta.url)) {
     return z;
   }
 
-  return { decode, encode, sample, can: { encode: model.encoder }, model, size };
+  return { decode, encode, sample };
 }
 
 /** What a conditional model is told, as the second input of its graphs: n times one of the contexts. */

@@ -9,6 +9,7 @@
       ...lines.map((line) => {
         const paragraph = document.createElement("p");
         paragraph.setAttribute("role", "alert");
+        paragraph.className = "vk-hint";
         paragraph.textContent = line;
         return paragraph;
       }),
