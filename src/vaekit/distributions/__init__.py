@@ -14,6 +14,7 @@ from vaekit.distributions.fitted import FullMixturePrior
 from vaekit.distributions.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood, likelihood
 from vaekit.distributions.mixtures import DiagonalMixture, MixturePrior, VampPrior
 from vaekit.distributions.perceptual import Perceptual
+from vaekit.distributions.pixelcnn_prior import AutoregressiveGrid, PixelCNNPrior
 from vaekit.distributions.posteriors import (
     DiagonalGaussian,
     FullGaussian,
@@ -39,6 +40,7 @@ from vaekit.distributions.total_correlation import aggregate_log_prob, total_cor
 
 __all__ = [
     "Ancestral",
+    "AutoregressiveGrid",
     "Bernoulli",
     "CategoryStyle",
     "CategoryStylePrior",
@@ -69,6 +71,7 @@ __all__ = [
     "MixturePrior",
     "MovingCodebook",
     "Perceptual",
+    "PixelCNNPrior",
     "Point",
     "Posterior",
     "Quantiser",

@@ -5,6 +5,7 @@ from vaekit.networks.convolutional import ConvDecoder, ConvEncoder
 from vaekit.networks.feature_maps import FeatureDecoder, FeatureEncoder
 from vaekit.networks.leading import Leading
 from vaekit.networks.mlp import MLP, activation
+from vaekit.networks.pixelcnn import GatedPixelCNN
 from vaekit.networks.residual import ResidualDecoder, ResidualEncoder
 from vaekit.networks.vgg import VGG
 
@@ -14,6 +15,7 @@ __all__ = [
     "ConvEncoder",
     "FeatureDecoder",
     "FeatureEncoder",
+    "GatedPixelCNN",
     "Leading",
     "OneHot",
     "ResidualDecoder",
