@@ -2,8 +2,11 @@ r"""From frames to an animated GIF, or a film."""
 
 __all__ = ["ANIMATED", "save_animation"]
 
+import itertools
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +21,23 @@ ANIMATED = (".gif", ".mp4")
 
 
 def save_animation(
-    frames: Sequence[NDArray[np.uint8]], path: str | os.PathLike[str], *, fps: int = 8, back: bool = True
+    frames: Iterable[NDArray[np.uint8]], path: str | os.PathLike[str], *, fps: float = 8, back: bool = True
 ) -> Path:
     r"""Write frames as an animated GIF that plays for ever, or as an MP4 (H.264), atomically; return the path.
 
-    The same frames are the same bytes.
+    The same frames are the same bytes. A GIF has 256 colours a frame and times in hundredths of a second, and viewers
+    slow down what is faster than 50 frames a second: there frames are left out of it, and the whole takes as long as
+    it should. An odd side of a film is padded with white.
 
     Arguments:
-        frames: Pictures, uint8 of shape `(height, width, 3)`, all of one even size.
+        frames: Pictures, uint8 of shape `(height, width, 3)`, all of one size. An iterator is read one by one.
         path: A file that ends in .gif or .mp4.
         fps: Frames a second.
         back: After the last frame play them backwards, so that it ends where it began.
 
     Raises:
-        RequestError: If there is no frame, the ending is another, or it is .mp4 and PyAV is not installed.
+        RequestError: If there is no frame, frames differ in size or type, `fps` is not above 0, the ending is
+            another, or it is .mp4 and PyAV is not installed.
 
     Example:
         >>> import tempfile
@@ -41,31 +47,58 @@ def save_animation(
         b'GIF89a'
     """
     path = Path(path)
-    if not frames:
-        raise RequestError("there are no frames; expected at least 1")
-    shown = [*frames, *frames[-2:0:-1]] if back else list(frames)
     write = {".gif": _gif, ".mp4": _mp4}.get(path.suffix.lower())
     if write is None:
         raise RequestError(f"{str(path)!r} is no animation; expected a file that ends in {' or '.join(ANIMATED)}")
-    return replace_file(path, lambda temporary: write(shown, temporary, fps), durable=False)
+    if not 0 < fps < math.inf:
+        raise RequestError(f"fps is {fps!r}; expected frames a second, above 0: pass fps=30")
+    shown: Iterator[NDArray[np.uint8]] = iter(frames)
+    if back:
+        there = list(shown)
+        shown = iter([*there, *there[-2:0:-1]])
+    first = next(shown, None)
+    if first is None:
+        raise RequestError("there are no frames; expected at least 1")
+    whole = _alike(itertools.chain([first], shown), first.shape)
+    return replace_file(path, lambda temporary: write(whole, temporary, fps), durable=False)
 
 
-def _gif(frames: Sequence[NDArray[np.uint8]], path: Path, fps: int) -> None:
-    images = [Image.fromarray(frame).quantize(256, dither=Image.Dither.NONE) for frame in frames]
+def _alike(frames: Iterator[NDArray[np.uint8]], shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8]]:
+    """Pass frames on, and see that they are of one size."""
+    for frame in frames:
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.shape != shape:
+            raise RequestError(
+                f"a frame has shape {frame.shape} and type {frame.dtype}, the first {shape}; expected uint8 of one "
+                "shape, (height, width, 3): convert them"
+            )
+        yield frame
+
+
+def _gif(frames: Iterator[NDArray[np.uint8]], path: Path, fps: float) -> None:
+    step = math.ceil(fps / 50)
+    chosen = itertools.islice(frames, 0, None, step)
+    images = [Image.fromarray(frame).quantize(256, dither=Image.Dither.NONE) for frame in chosen]
+    # Rounded over the whole, so that errors do not add up.
+    ends = [round(100 * step * number / fps) for number in range(len(images) + 1)]
+    times = [10 * (end - start) for start, end in itertools.pairwise(ends)]
     later = images[1:]
-    images[0].save(path, "GIF", save_all=True, append_images=later, duration=round(1000 / fps), loop=0, optimize=False)
+    images[0].save(path, "GIF", save_all=True, append_images=later, duration=times, loop=0, optimize=False)
 
 
-def _mp4(frames: Sequence[NDArray[np.uint8]], path: Path, fps: int) -> None:
+def _mp4(frames: Iterator[NDArray[np.uint8]], path: Path, fps: float) -> None:
     try:
         import av
     except ImportError:
         raise RequestError('films need PyAV: pip install "vaekit[video]", or write a .gif') from None
-    height, width = frames[0].shape[:2]
     with av.open(str(path), "w", format="mp4") as film:
-        stream: Any = film.add_stream("libx264", rate=fps, options={"crf": "18"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        rate = Fraction(fps).limit_denominator(60_060)
+        stream: Any = film.add_stream("libx264", rate=rate, options={"crf": "18"})
+        stream.pix_fmt = "yuv420p"
         stream.thread_count = 1  # so that the bytes do not depend on the machine's processors
-        for frame in frames:
-            film.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        for number, frame in enumerate(frames):
+            height, width = frame.shape[:2]
+            even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), constant_values=255)
+            if number == 0:
+                stream.height, stream.width = even.shape[:2]
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
         film.mux(stream.encode())
