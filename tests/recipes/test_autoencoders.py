@@ -100,7 +100,7 @@ def test_parts_of_the_adversarial_autoencoder():
         ("aae", {"prior": "swissroll"}, "unknown prior 'swissroll'.*Did you mean 'swiss-roll'"),
         ("aae", {"encoder": "point"}, "unknown encoder 'point'; expected 'deterministic' or 'gaussian'"),
         ("autoencoder", {"noise": "salt"}, "unknown noise 'salt'"),
-        ("rae", {"density": "flow"}, "unknown density 'flow'; expected one of none, gaussian, mixture"),
+        ("rae", {"density": "flows"}, "unknown density 'flows'; expected 'none' or 'gaussian' or 'mixture' or 'flow'"),
         ("rae", {"code": -1.0}, r"code is -1\.0; expected a finite weight"),
     ],
 )

@@ -2,16 +2,19 @@ r"""The autoencoder, plain, denoising or contractive."""
 
 __all__ = ["Density", "autoencoder", "density_parts"]
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from vaekit.recipes.compose import Parts, compose
 from vaekit.recipes.sharing import sharing
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from vaekit.objectives import Reconstruction
     from vaekit.plan import DataSpec, Plan
 
-Density = Literal["none", "gaussian", "mixture"]
+Density = Literal["none", "gaussian", "mixture", "flow"]
 EXACT = 8  # units of the code up to which the contraction is exact
 
 
@@ -20,25 +23,32 @@ def density_parts(objective: "Reconstruction", density: str) -> Parts:
 
     Arguments:
         objective: What is minimised.
-        density: "gaussian", "mixture" of 10 components, or "none", which leaves N(0, I).
+        density: "gaussian", "mixture" of 10 components, "flow" of splines, or "none", which leaves N(0, I).
 
     Raises:
         RequestError: If there is no such density.
     """
+    from functools import partial
+
     from vaekit.distributions import FullMixturePrior, Point
-    from vaekit.errors import RequestError, nearest
+    from vaekit.objectives.base import choice
     from vaekit.stages import ExPostDensity
 
-    components = {"none": 0, "gaussian": 1, "mixture": 10}
-    if density not in components:
-        raise RequestError(
-            f"unknown density {density!r}; expected one of {', '.join(components)}.{nearest(density, components)}"
-        )
-    if density == "none":
+    def flow(latent_dim: int) -> "nn.Module":
+        from vaekit.distributions.fitted_flow import FittedFlow
+
+        return FittedFlow(latent_dim)
+
+    kinds: dict[str, Callable[[int], nn.Module]] = {
+        "gaussian": partial(FullMixturePrior, components=1),
+        "mixture": partial(FullMixturePrior, components=10),
+        "flow": flow,
+    }
+    if choice("density", density, ("none", *kinds)) == "none":
         return Parts(posterior=Point, objective=lambda _: objective)
     return Parts(
         posterior=Point,
-        prior=lambda latent_dim, encoder, context_dim: FullMixturePrior(latent_dim, components[density]),
+        prior=lambda latent_dim, encoder, context_dim: kinds[density](latent_dim),
         objective=lambda _: objective,
         plan={"stages": (ExPostDensity(),)},
     )
@@ -67,8 +77,8 @@ def autoencoder(
         noise_level: The Gaussian's standard deviation, or the share that is masked.
         contraction: Weight of the squared norm of the encoder's Jacobian, which is exact up to 8 units of the code
             and estimated from one random direction for more.
-        density: Of the codes, fitted after the training: gaussian, with a full covariance; mixture, of 10 such; or
-            none, to sample from N(0, I), of which the codes know nothing.
+        density: Of the codes, fitted after the training: gaussian, with a full covariance; mixture, of 10 such; flow,
+            of splines; or none, to sample from N(0, I), of which the codes know nothing.
     """
     from vaekit.objectives import Reconstruction
     from vaekit.objectives.base import choice

@@ -33,8 +33,8 @@ def rae(
         data: The data's shape and levels.
         code: Weight of half the squared length of the code.
         decoder: Weight of the squared length of the decoder's weights, biases left out.
-        density: Of the codes, fitted after the training: gaussian, with a full covariance; mixture, of 10 such; or
-            none, to sample from N(0, I).
+        density: Of the codes, fitted after the training: gaussian, with a full covariance; mixture, of 10 such; flow,
+            of splines; or none, to sample from N(0, I).
     """
     from vaekit.objectives import Reconstruction
 
