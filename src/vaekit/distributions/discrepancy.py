@@ -1,6 +1,6 @@
 r"""The maximum mean discrepancy of two samples of codes."""
 
-__all__ = ["Kernel", "maximum_mean_discrepancy"]
+__all__ = ["Kernel", "kernel_matrix", "maximum_mean_discrepancy"]
 
 from collections.abc import Sequence
 from typing import Literal
@@ -64,6 +64,32 @@ def maximum_mean_discrepancy(
         >>> abs(near) < 0.02, far > 1
         (True, True)
     """
+    n, m = x.shape[-2], y.shape[-2]
+    if unbiased and min(n, m) < 2:
+        raise RequestError(f"there are {n} and {m} points; expected at least 2 of each: pass unbiased=False, or more")
+    return (
+        _own_mean(x, kernel, scales, unbiased)
+        + _own_mean(y, kernel, scales, unbiased)
+        - 2 * kernel_matrix(x, y, kernel, scales).mean((-2, -1))
+    )
+
+
+def kernel_matrix(x: Tensor, y: Tensor, kernel: Kernel = "imq", scales: Sequence[float] | None = None) -> Tensor:
+    r"""Return the kernel of all pairs, shape `(..., n, m)`, of `maximum_mean_discrepancy`.
+
+    Arguments:
+        x: Points, shape `(..., n, d)`.
+        y: Points, shape `(..., m, d)`.
+        kernel: "rbf" or "imq".
+        scales: The scales.
+
+    Raises:
+        RequestError: If the kernel is unknown, a scale is not positive, or the two differ in their dimension.
+
+    Example:
+        >>> kernel_matrix(torch.zeros(1, 1), torch.tensor([[0.0], [2.0]]), scales=(1.0,))  # s / (s + 4 / 2)
+        tensor([[1.0000, 0.3333]])
+    """
     if kernel not in _SCALES:
         hint = nearest(kernel, _SCALES)
         raise RequestError(f"unknown kernel {kernel!r}; expected 'rbf' or 'imq'.{hint}")
@@ -74,27 +100,15 @@ def maximum_mean_discrepancy(
         raise RequestError(
             f"points have {x.shape[-1]} and {y.shape[-1]} dimensions; expected as many: compare like codes"
         )
-    n, m = x.shape[-2], y.shape[-2]
-    if unbiased and min(n, m) < 2:
-        raise RequestError(f"there are {n} and {m} points; expected at least 2 of each: pass unbiased=False, or more")
-    return (
-        _own_mean(x, kernel, scales, unbiased)
-        + _own_mean(y, kernel, scales, unbiased)
-        - 2 * _kernel(x, y, kernel, scales).mean((-2, -1))
-    )
-
-
-def _kernel(x: Tensor, y: Tensor, kernel: str, scales: Sequence[float]) -> Tensor:
-    """The kernel of all pairs, shape `(..., n, m)`."""
     distances = torch.cdist(x, y).square() / (2 * x.shape[-1])
     if kernel == "rbf":
         return torch.stack([torch.exp(-distances / scale) for scale in scales]).sum(0)
     return torch.stack([scale / (scale + distances) for scale in scales]).sum(0)
 
 
-def _own_mean(x: Tensor, kernel: str, scales: Sequence[float], unbiased: bool) -> Tensor:
+def _own_mean(x: Tensor, kernel: Kernel, scales: Sequence[float] | None, unbiased: bool) -> Tensor:
     """The mean of the kernel over the pairs of one sample, each point with itself counted only where that is biased."""
-    n, values = x.shape[-2], _kernel(x, x, kernel, scales)
+    n, values = x.shape[-2], kernel_matrix(x, x, kernel, scales)
     if not unbiased:
         return values.mean((-2, -1))
     apart = values - torch.diag_embed(values.diagonal(dim1=-2, dim2=-1))
