@@ -1,6 +1,6 @@
 r"""Functions of training time: the weight of the rate, and the learning rate's multiplier."""
 
-__all__ = ["Constant", "Cosine", "Cyclical", "Ladder", "Linear", "Schedule"]
+__all__ = ["Constant", "Cosine", "Cyclical", "Ladder", "Linear", "Schedule", "Switch"]
 
 import math
 from bisect import bisect_right
@@ -74,6 +74,39 @@ class Linear:
     def __call__(self, epoch: float) -> float:
         """Return the value at a time."""
         return self.start + (self.end - self.start) * min(epoch / self.epochs, 1.0)
+
+
+@dataclass(frozen=True)
+class Switch:
+    r"""One value until an epoch, and another from then on: a term that joins when the others have done their work.
+
+    Arguments:
+        epoch: When.
+        before: The value until then.
+        after: The value from then on.
+
+    Example:
+        >>> weight = Switch(10)
+        >>> weight(9.9), weight(10)
+        (0.0, 1.0)
+    """
+
+    epoch: float
+    before: float = 0.0
+    after: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epoch < math.inf:
+            raise RequestError(f"epoch is {self.epoch}; expected a finite time, 0 or later: pass 0 for the start")
+
+    @property
+    def settled(self) -> float:
+        """When it changes."""
+        return self.epoch
+
+    def __call__(self, epoch: float) -> float:
+        """Return the value at a time."""
+        return self.after if epoch >= self.epoch else self.before
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 r"""Which frames of a sequence are observed and which are held out: gaps, or one long hole."""
 
-__all__ = ["held_out"]
+__all__ = ["held_out", "hold_out"]
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit.data.dataset import Dataset
 from vaekit.errors import RequestError
 
 
@@ -62,3 +64,41 @@ def held_out(
         hidden[[0, -1]] = False
         parts.append(hidden)
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.bool_)
+
+
+def hold_out(data: Dataset, *, gap: int | None = None, hole: float | None = None, seed: int = 0) -> Dataset:
+    r"""Return data whose training rows are the frames observed, and whose test rows are those held out.
+
+    Arguments:
+        data: Sequences, all of whose rows are in train, in the order of time, as loaders give them with
+            `validation=0` and `test=0`; rows without sequences are one.
+        gap: See `held_out`.
+        hole: See `held_out`.
+        seed: See `held_out`.
+
+    Raises:
+        RequestError: If rows are in other splits, and as `held_out`.
+
+    Example:
+        >>> from vaekit.data import load_dataset
+        >>> clips = load_dataset("clips", clips="walk", validation=0, test=0)
+        >>> hold_out(clips, gap=4)
+        <Dataset 'clips': 11 train, 0 validation and 28 test examples of shape (52,), real numbers>
+    """
+    others = {name: len(split) for name, split in data.splits.items() if name != "train" and len(split)}
+    if others:
+        listed = " and ".join(f"{count} in {name}" for name, count in others.items())
+        raise RequestError(
+            f"{data.name} has {listed}; expected all rows in train, in order: load the data with validation=0, test=0"
+        )
+    spans = data.train.spans.values()
+    lengths = [span.stop - span.start for span in spans] or [len(data.train)]
+    hidden = held_out(lengths, gap=gap, hole=hole, seed=seed)
+    words = [] if gap is None else [f"gap {gap}"]
+    words += [] if hole is None else [f"a hole of {hole:.0%}, seed {seed}"]
+    return replace(
+        data,
+        train=data.train.take(np.flatnonzero(~hidden)),
+        test=data.train.take(np.flatnonzero(hidden)),
+        note=f"{data.note}; frames held out by {' and '.join(words)}",
+    )

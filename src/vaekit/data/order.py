@@ -3,6 +3,7 @@ r"""The order in which training visits its rows: at random, or window by window 
 __all__ = ["Order", "Shuffled", "Windows"]
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -85,7 +86,7 @@ class Windows:
         for end in ends:
             first = start + int(torch.randint(1, self.length + 1, (1,), generator=generator))
             cuts = [start, *range(first, end, self.length), end]
-            windows += [torch.arange(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+            windows += [torch.arange(a, b) for a, b in pairwise(cuts)]
             start = end
         chosen = torch.randperm(len(windows), generator=generator).tolist()
         return torch.cat([windows[number] for number in chosen])

@@ -11,7 +11,9 @@ from vaekit.distributions.divergences import kl_divergence
 from vaekit.distributions.families import posterior, prior_for
 from vaekit.distributions.finite_scalar import FiniteScalar
 from vaekit.distributions.fitted import FullMixturePrior
+from vaekit.distributions.gaussian_process import GaussianProcess
 from vaekit.distributions.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood, likelihood
+from vaekit.distributions.marginal import Marginal
 from vaekit.distributions.mixtures import DiagonalMixture, MixturePrior, VampPrior
 from vaekit.distributions.perceptual import Perceptual
 from vaekit.distributions.pixelcnn_prior import AutoregressiveGrid, PixelCNNPrior
@@ -61,6 +63,7 @@ __all__ = [
     "FullMixturePrior",
     "Gamma",
     "Gaussian",
+    "GaussianProcess",
     "GumbelSoftmax",
     "Kumaraswamy",
     "Laplace",
@@ -68,6 +71,7 @@ __all__ = [
     "Likelihood",
     "LogNormal",
     "Logistic",
+    "Marginal",
     "MixturePrior",
     "MovingCodebook",
     "Perceptual",

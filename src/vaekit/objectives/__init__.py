@@ -12,6 +12,7 @@ from vaekit.objectives.moments import DIP
 from vaekit.objectives.penalised import Penalised
 from vaekit.objectives.rate import Capacity, FreeBits
 from vaekit.objectives.reconstruction import Reconstruction
+from vaekit.objectives.regression import LatentRegression
 
 __all__ = [
     "Adversarial",
@@ -30,6 +31,7 @@ __all__ = [
     "Inference",
     "Infers",
     "Labelled",
+    "LatentRegression",
     "Latents",
     "Loss",
     "Objective",

@@ -39,6 +39,10 @@ RECIPES = {
     "aae-semi": "vaekit.recipes.aae_semi:aae_semi",
     "aae-cluster": "vaekit.recipes.aae_cluster:aae_cluster",
     "dfc-vae": "vaekit.recipes.dfc_vae:dfc_vae",
+    "vaer": "vaekit.recipes.vaer:vaer",
+    "vaer-motion": "vaekit.recipes.vaer_motion:vaer_motion",
+    "vaer-video": "vaekit.recipes.vaer_video:vaer_video",
+    "vaer-pose2image": "vaekit.recipes.vaer_pose2image:vaer_pose2image",
     "vq-vae": "vaekit.recipes.vq_vae:vq_vae",
 }
 

@@ -35,6 +35,7 @@ def networks(
     blocks: int = 2,
     glorot: bool = False,
     context_dim: int = 0,
+    decoder_told: bool = True,
 ) -> tuple[Encoder, Decoder]:
     r"""Return an encoder's network and a decoder's, which retraces it.
 
@@ -50,12 +51,14 @@ def networks(
         blocks: Residual blocks at each size of the image.
         glorot: Initialise as Glorot and Bengio (2010); for an mlp.
         context_dim: Size of a context vector.
+        decoder_told: Whether the decoder gets it too.
 
     Raises:
         RequestError: If there is no such kind of network, or it does not take data of this shape.
     """
     kinds = ("mlp", "conv", "resnet")
     back, rehidden = tuple(reversed(channels)), tuple(reversed(hidden))
+    told = context_dim if decoder_told else 0
     if kind not in kinds:
         raise RequestError(
             f"unknown network {kind!r}; expected one of auto, {', '.join(kinds)}.{nearest(kind, ('auto', *kinds))}"
@@ -63,17 +66,18 @@ def networks(
     if kind == "mlp":
         return (
             MLP(data_shape, posterior_shape, hidden, activation, glorot=glorot, context_dim=context_dim),
-            MLP((latent_dim,), likelihood_shape, rehidden, activation, glorot=glorot, context_dim=context_dim),
+            MLP((latent_dim,), likelihood_shape, rehidden, activation, glorot=glorot, context_dim=told),
         )
     if kind == "conv":
         return (
             ConvEncoder(data_shape, posterior_shape, channels, hidden, activation, context_dim=context_dim),
-            ConvDecoder((latent_dim,), likelihood_shape, back, rehidden, activation, context_dim=context_dim),
+            ConvDecoder((latent_dim,), likelihood_shape, back, rehidden, activation, context_dim=told),
         )
-    options = {"blocks": blocks, "context_dim": context_dim}
     return (
-        ResidualEncoder(data_shape, posterior_shape, channels, hidden, activation, **options),
-        ResidualDecoder((latent_dim,), likelihood_shape, back, rehidden, activation, **options),
+        ResidualEncoder(
+            data_shape, posterior_shape, channels, hidden, activation, blocks=blocks, context_dim=context_dim
+        ),
+        ResidualDecoder((latent_dim,), likelihood_shape, back, rehidden, activation, blocks=blocks, context_dim=told),
     )
 
 

@@ -36,6 +36,9 @@ class Parts:
         cycles: How often it rises.
         blocks: Residual blocks at each size of the image.
         glorot: Initialise as Glorot and Bengio (2010).
+        model: From encoder, decoder and prior to a model that is told the context as it is given; by default a VAE
+            that makes of it what `context` says, for all of its parts.
+        decoder_told: Whether the decoder takes the context too.
         plan: Other arguments of the plan.
     """
 
@@ -48,6 +51,8 @@ class Parts:
     cycles: int = 1
     blocks: int = 2
     glorot: bool = False
+    model: "Callable[[nn.Module, nn.Module, nn.Module], VAE] | None" = None
+    decoder_told: bool = True
     plan: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -143,8 +148,10 @@ def compose(
         blocks=parts.blocks,
         glorot=parts.glorot,
         context_dim=context_dim,
+        decoder_told=parts.decoder_told,
     )
     start_at_mean(outer.output, density, data)
-    encoder = Conditional(inner, posterior)
+    encoder, decoder = Conditional(inner, posterior), Conditional(outer, density)
     prior = posterior.default_prior() if parts.prior is None else parts.prior(latent_dim, encoder, context_dim)
-    return planned(data, VAE(encoder, Conditional(outer, density), prior, context=context), parts, name, **shared)
+    model = parts.model(encoder, decoder, prior) if parts.model else VAE(encoder, decoder, prior, context=context)
+    return planned(data, model, parts, name, **shared)

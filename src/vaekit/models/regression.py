@@ -1,0 +1,196 @@
+r"""Variational auto-encoded regression: high-dimensional outputs by a Gaussian process in latent space."""
+
+__all__ = ["VAERegression"]
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+
+from vaekit.distributions.gaussian_process import GaussianProcess, variance_of
+from vaekit.distributions.marginal import Marginal
+from vaekit.errors import RequestError
+from vaekit.models.base import seeded
+from vaekit.models.vae import VAE
+from vaekit.networks.inputs import Inputs
+from vaekit.objectives import Objective
+
+LEVELS = 99  # of intervals whose widths are calibrated: 1 %, 2 %, ... 99 %
+
+
+class VAERegression(VAE):
+    r"""A variational autoencoder of outputs y at inputs x, and a Gaussian process from inputs to latent space.
+
+    The encoder :math:`q(z \mid x, y)` is told the inputs, the decoder :math:`p(y \mid z)` and the prior are not. Given
+    outputs Y at inputs X, an output at a new input is
+
+    .. math::
+        p(y_* \mid x_*, X, Y) = \mathbb E_{z_* \sim p(z_* \mid Z, X, x_*)}\, p(y_* \mid z_*)
+
+    where Z are the posteriors of the outputs observed: encode, regress, decode.
+
+    As everywhere the data are called x in code, here the outputs, and what they are told is the context: the inputs,
+    after the number of the sequence where there are sequences. What is in different sequences is independent.
+
+    References:
+        Variational autoencoded regression: high dimensional regression of visual data on complex manifold
+        (Yoo et al., 2017).
+
+    Arguments:
+        encoder: :math:`q(z \mid x, y)`; its context is the standardised inputs, shape `(n, d)`.
+        decoder: :math:`p(y \mid z)`.
+        prior: :math:`p(z)`.
+        inputs: The units of the inputs.
+        process: The Gaussian process, from positions, `Inputs.positions`, to z.
+        objective: What to minimise; by default minus the evidence lower bound.
+
+    Attributes:
+        width: What the standard deviation of a prediction is multiplied by: 1 until it is calibrated.
+        quantiles: Quantiles of absolute errors by the calibrated standard deviation at 1 %, 2 %, ... 99 %, shape
+            `(99,)`: those of a normal distribution until they are calibrated.
+
+    Example:
+        >>> from vaekit.distributions import Conditional, DiagonalGaussian, StandardNormal, likelihood
+        >>> from vaekit.networks import MLP
+        >>> q, p = DiagonalGaussian(2), likelihood("gaussian", (5,))
+        >>> model = VAERegression(
+        ...     Conditional(MLP((5,), q.parameter_shape, context_dim=1), q),
+        ...     Conditional(MLP((2,), p.parameter_shape), p),
+        ...     StandardNormal(2),
+        ...     Inputs(1),
+        ...     GaussianProcess(),
+        ... )
+        >>> y, x = torch.randn(8, 5), torch.arange(8.0)[:, None]
+        >>> model.regress(y, x, torch.tensor([[2.5], [3.5]])).mean.shape
+        torch.Size([2, 5])
+    """
+
+    width: Tensor
+    quantiles: Tensor
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        prior: nn.Module,
+        inputs: Inputs,
+        process: GaussianProcess,
+        objective: Objective | None = None,
+    ) -> None:
+        super().__init__(encoder, decoder, prior, objective)
+        self.inputs, self.process = inputs, process
+        levels = torch.arange(1, LEVELS + 1, dtype=torch.float64) / (LEVELS + 1)
+        self.register_buffer("width", torch.ones(()))
+        self.register_buffer("quantiles", Normal(0.0, 1.0).icdf(0.5 + levels / 2).float())
+
+    @property
+    def conditional(self) -> bool:
+        """True: the encoder is told the inputs."""
+        return True
+
+    def regress_latent(self, mean: Tensor, variance: Tensor | None, given: Tensor, new: Tensor) -> Independent[Normal]:
+        r"""Return the distribution of z at new inputs, `batch_shape (m,)`, given posteriors at others.
+
+        Arguments:
+            mean: Means of :math:`q(z \mid x, y)` of the outputs observed, shape `(n, latent_dim)`.
+            variance: Their variances; None where they are points.
+            given: Their contexts, shape `(n, ...)`.
+            new: Contexts of the new inputs, shape `(m, ...)`.
+        """
+        return self.process(  # type: ignore[no-any-return]
+            self.inputs.positions(given),
+            mean,
+            variance,
+            self.inputs.positions(new),
+            group=self.inputs.groups(given),
+            new_group=self.inputs.groups(new),
+        )
+
+    def regress(
+        self, x: Tensor, given: Tensor, new: Tensor, *, draws: int = 32, seed: int | None = 0, block: int = 256
+    ) -> Marginal:
+        r"""Return the distribution of outputs at new inputs, `batch_shape (m,)`, given outputs at others.
+
+        Each sequence is regressed on its own rows, so that the cost is the sum of the sequences'. The same draws of
+        the noise serve every input: a prediction depends on its input and the outputs observed, not on what else is
+        asked, and films do not flicker.
+
+        Arguments:
+            x: The outputs observed, as the transform gives them, shape `(n, *data_shape)`.
+            given: Their contexts, shape `(n, ...)`.
+            new: Contexts of the new inputs, shape `(m, ...)`.
+            draws: Of z, for each input.
+            seed: Of the draws; None draws from PyTorch's global state.
+            block: Outputs encoded at once.
+
+        Raises:
+            RequestError: If `draws` is less than 1, a sequence of the new inputs has no output observed, or a context
+                has another size.
+        """
+        z = self.latent_at(x, given, new, block=block)
+        return self.decode_latent(z, draws=draws, seed=seed)
+
+    def latent_at(self, x: Tensor, given: Tensor, new: Tensor, *, block: int = 256) -> Independent[Normal]:
+        r"""Return the distribution of z at new inputs, given outputs at others; see `regress`."""
+        mean, variance = self.codes(x, given, block=block)
+        own, asked = self.inputs.groups(given), self.inputs.groups(new)
+        if own is None or asked is None:
+            return self.regress_latent(mean, variance, given, new)
+        missing = sorted(set(asked.tolist()) - set(own.tolist()))
+        if missing:
+            raise RequestError(
+                f"nothing is observed of sequence {int(missing[0])}; expected outputs of every sequence asked for: "
+                f"ask for one of {', '.join(str(int(s)) for s in own.unique().tolist()[:12])}"
+            )
+        means, scales = mean.new_empty(len(new), mean.shape[1]), mean.new_empty(len(new), mean.shape[1])
+        for sequence in asked.unique():
+            rows, there = own == sequence, asked == sequence
+            v = None if variance is None else variance[rows]
+            p = self.regress_latent(mean[rows], v, given[rows], new[there])
+            means[there], scales[there] = p.mean, p.stddev
+        return Independent(Normal(means, scales, validate_args=False), 1, validate_args=False)
+
+    def codes(self, x: Tensor, given: Tensor, *, block: int = 256) -> tuple[Tensor, Tensor | None]:
+        r"""Return the means and variances of the posteriors, shape `(n, latent_dim)`; see `latent_at`."""
+        found = [self.encode(*part) for part in zip(x.split(block), given.split(block), strict=True)]
+        variances = [variance_of(q) for q in found]
+        known = [v for v in variances if v is not None]
+        return torch.cat([q.mean for q in found]), torch.cat(known) if len(known) == len(variances) else None
+
+    def decode_latent(self, z: Distribution, *, draws: int = 32, seed: int | None = 0) -> Marginal:
+        r"""Return the distribution of outputs where z is uncertain, `batch_shape (m,)`; see `regress`."""
+        if draws < 1:
+            raise RequestError(f"draws is {draws}; expected at least 1 draw of z: pass --draws 32")
+        with seeded(seed):
+            noise = torch.randn(draws, 1, z.mean.shape[1], dtype=torch.float64).to(z.mean)
+        if draws > 1:  # so few draws are held to the mean and the variance that they stand for
+            noise = (noise - noise.mean(0)) / noise.std(0, correction=0)
+        points = z.mean + z.stddev * noise
+        return Marginal(self.decode(points.flatten(0, 1)), draws, self.width)
+
+    def interval(self, level: float) -> float:
+        r"""Return how many calibrated standard deviations the interval of a level reaches to both sides.
+
+        Arguments:
+            level: The part of outputs that it should hold, from 0.01 to 0.99.
+
+        Raises:
+            RequestError: If the level is out of its range.
+        """
+        if not 0.01 <= level <= 0.99:
+            raise RequestError(f"level is {level}; expected a part from 0.01 to 0.99: pass 0.9")
+        levels = np.arange(1, LEVELS + 1) / (LEVELS + 1)
+        return float(np.interp(level, levels, self.quantiles.double().cpu().numpy()))
+
+    def _encode(self, x: Tensor, c: Tensor | None) -> Distribution:
+        if c is None:
+            raise RequestError("this model regresses and was given no inputs; expected one for each output: pass them")
+        return cast(Distribution, self.encoder(x, self.inputs(c)))
+
+    def _decode(self, z: Tensor, c: Tensor | None) -> Distribution:
+        return cast(Distribution, self.decoder(z))
+
+    def _prior(self, c: Tensor | None) -> Distribution:
+        return cast(Distribution, self.prior())

@@ -1,0 +1,103 @@
+r"""The bound, trained through a regression in latent space."""
+
+__all__ = ["LatentRegression", "Regresses"]
+
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from vaekit.distributions.gaussian_process import variance_of
+from vaekit.errors import RequestError
+from vaekit.objectives.base import HasLatents, Infers, Loss, showing_latents
+from vaekit.objectives.elbo import ELBO, Estimator
+from vaekit.schedules import Schedule
+
+
+class Regresses(HasLatents, Protocol):
+    r"""A model that says what the posteriors at some inputs tell of z at others."""
+
+    def regress_latent(self, mean: Tensor, variance: Tensor | None, given: Tensor, new: Tensor) -> Distribution:
+        """Return the distribution of z at new inputs; see `vaekit.models.VAERegression.regress_latent`."""
+        ...
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Distribution:
+        """Return the distribution of x for latent points; see `vaekit.models.VAE.decode`."""
+        ...
+
+
+class LatentRegression(ELBO):
+    r"""The evidence lower bound, and the likelihood of frames that are hidden and regressed from those that are not.
+
+    .. math::
+        \text{loss} = -\text{ELBO} - w(t)\, \mathbb E_{z_* \sim p(z_* \mid Z, X, x_*)} \log p(y_* \mid z_*)
+
+    In each batch a random part of the rows is hidden; z at their inputs is drawn from the Gaussian process given the
+    posteriors of the others, and what it decodes to is held against the hidden rows. The process has no weights to
+    train: the gradient goes through its solve into encoder and decoder, until latent space is a place where
+    regression is right. The bound is taken over all rows of a batch, the regression over the hidden ones, each as a
+    mean. The batch should be made of windows, `vaekit.data.order.Windows`, so that hidden rows have neighbours.
+
+    Only rows that are trained on are ever hidden: what a protocol holds out never enters.
+
+    The term `regression` is :math:`-\mathbb E \log p(y_* \mid z_*)`, unweighted, in nats per hidden row, the same
+    for every row of a batch.
+
+    References:
+        Variational autoencoded regression (Yoo et al., 2017). There the bound is over the observed rows alone.
+
+    Arguments:
+        beta: Weight of the rate: a number, or a schedule over epochs.
+        weight: Weight w of the regression: a number, or a schedule, which is 0 until fine-tuning begins.
+        hidden: Part of a batch that is hidden.
+        samples: Draws of z, and of z at the hidden rows.
+        estimator: "analytic" or "monte-carlo"; see `ELBO`.
+
+    Raises:
+        RequestError: If an argument is out of its range; in use, if the model does not regress.
+
+    Example:
+        >>> LatentRegression(weight=2.0).weights()
+        {'beta': 1.0, 'regression': 2.0}
+    """
+
+    regression: Tensor
+
+    def __init__(
+        self,
+        beta: float | Schedule = 1.0,
+        weight: float | Schedule = 1.0,
+        *,
+        hidden: float = 0.5,
+        samples: int = 1,
+        estimator: Estimator = "analytic",
+    ) -> None:
+        super().__init__(beta, samples, estimator)
+        if not 0 < hidden < 1:
+            raise RequestError(f"hidden is {hidden}; expected a part of the batch, above 0 and below 1: pass 0.5")
+        self.hidden = hidden
+        self.anneal("regression", weight, "pass 1 for the published loss")
+
+    def forward(self, model: Infers, x: Tensor, context: Tensor | None = None) -> Loss:
+        """Return the loss and the unweighted terms, in nats, each of shape `(n,)`."""
+        if context is None or not hasattr(model, "regress_latent"):
+            raise RequestError(
+                f"{type(model).__name__} does not regress; expected a VAERegression and inputs for each example: use "
+                "the recipe vaer, or the objective ELBO"
+            )
+        regresses = cast(Regresses, showing_latents(model))
+        latents = regresses.latents(x, context, self.samples, analytic=self.estimator == "analytic")
+        bound = self.assemble(*latents.inference)
+        regression = self._regression(regresses, latents.posterior, x, context)
+        terms = {**bound.terms, "regression": regression.expand(len(x))}
+        return Loss(bound.loss + self.regression * regression, terms)
+
+    def _regression(self, model: Regresses, q: Distribution, x: Tensor, context: Tensor) -> Tensor:
+        """The mean of minus the log-likelihood of hidden rows; of a single row, given nothing."""
+        hidden, seen = torch.randperm(len(x), device=x.device).tensor_split([max(1, round(self.hidden * len(x)))])
+        variance = variance_of(q)
+        known = None if variance is None else variance[seen]
+        p = model.regress_latent(q.mean[seen], known, context[seen], context[hidden])
+        z = p.rsample((self.samples,)).flatten(0, 1)
+        return -model.decode(z).log_prob(x[hidden].repeat(self.samples, *(1,) * (x.ndim - 1))).mean()
