@@ -90,7 +90,9 @@ def load_dataset(reference: str | os.PathLike[str] | Dataset | NDArray[Any], **o
             same spelling: write `./mnist` for the path.
         options: What the loader takes: see `load_olivetti`, `load_swiss_roll`, `load_clips`, `load_file`,
             `load_images`, `load_celeba`, `load_motion`, `load_video`, `load_pairs` and `from_arrays`. For a path also
-            `kind`, where what is there is not recognised: arrays, images, motion, video or pairs.
+            `kind`, where what is there is not recognised: arrays, images, motion, video or pairs. For sequences also
+            `gap`, `hole` and `hole_seed`: all frames are then trained or tested on, those that
+            `vaekit.data.holdout.hold_out` observes or holds out.
 
     Raises:
         RequestError: If the reference is no known name and no path that can be read, the loader has no such option,
@@ -123,8 +125,21 @@ def load_dataset(reference: str | os.PathLike[str] | Dataset | NDArray[Any], **o
         )
     typed = os.fspath(reference)
     loader, arguments, wanted = _find(reference, typed, options)
+    held = {name: wanted[name] for name in _HELD if name in wanted and _takes(loader, "test")}
+    wanted = {name: value for name, value in wanted.items() if name not in held}
     _check(loader, wanted, typed)
-    return replace(loader(*arguments, **wanted), reference=typed, options=dict(options))
+    if not held:
+        return replace(loader(*arguments, **wanted), reference=typed, options=dict(options))
+    if clash := {"validation", "test"} & wanted.keys():
+        raise RequestError(
+            f"{typed} was given {' and '.join(sorted(clash))} beside {' and '.join(held)}; expected one way to say "
+            "what is held out: leave the former away"
+        )
+    from vaekit.data.holdout import hold_out
+
+    data = loader(*arguments, **wanted, validation=0, test=0)
+    data = hold_out(data, gap=held.get("gap"), hole=held.get("hole"), seed=held.get("hole_seed", 0))
+    return replace(data, reference=typed, options=dict(options))
 
 
 def _find(
@@ -166,6 +181,10 @@ def _recognise(path: Path, typed: str) -> Loader:
     if ending == ".npy" and holds_positions(path):
         return load_motion
     return load_dsprites if holds_dsprites(path) else _KINDS[_FILES[ending]]
+
+
+def _takes(loader: Loader, option: str) -> bool:
+    return option in inspect.signature(loader).parameters
 
 
 def _check(loader: Loader, options: dict[str, Any], what: str) -> None:
