@@ -64,6 +64,8 @@ _FILES: dict[str, str] = {
     **dict.fromkeys(VIDEO_ENDINGS, "video"),
 }
 
+_HELD = ("gap", "hole", "hole_seed")  # options of vaekit.data.holdout
+
 _PATHS = (
     "a path to a .npy or .npz file, to motion (.bvh) or a video (.mp4), or to a folder of these or a folder of images"
 )
