@@ -18,6 +18,7 @@ from vaekit.evaluation.reconstruction import perceptual_distance, reconstruction
 
 if TYPE_CHECKING:
     from vaekit.evaluation.attributes import attribute_metrics
+    from vaekit.evaluation.classification import classification_metrics
     from vaekit.evaluation.conditioning import conditioning_metrics
     from vaekit.evaluation.disentanglement import disentanglement_metrics
     from vaekit.evaluation.features import FeatureNet, feature_net, features_of
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from vaekit.evaluation.generation import generation_metrics
     from vaekit.evaluation.kernel import kernel_distance
     from vaekit.evaluation.manifolds import manifold_metrics
+    from vaekit.evaluation.prior_match import prior_match_metrics, two_sample_classifier, two_sample_discrepancy
 
 __all__ = [
     "ACTIVE_VARIANCE",
@@ -42,6 +44,7 @@ __all__ = [
     "annealed_metrics",
     "attribute_metrics",
     "bidirectional_gap",
+    "classification_metrics",
     "code_use_metrics",
     "codes",
     "conditioning_metrics",
@@ -60,13 +63,17 @@ __all__ = [
     "manifold_metrics",
     "perceptual_distance",
     "posterior_metrics",
+    "prior_match_metrics",
     "reconstruction_metrics",
     "refine",
+    "two_sample_classifier",
+    "two_sample_discrepancy",
 ]
 
 _HOMES = {
     "FeatureNet": "features",
     "attribute_metrics": "attributes",
+    "classification_metrics": "classification",
     "conditioning_metrics": "conditioning",
     "disentanglement_metrics": "disentanglement",
     "extrapolated_frechet_distance": "frechet",
@@ -77,6 +84,9 @@ _HOMES = {
     "generation_metrics": "generation",
     "kernel_distance": "kernel",
     "manifold_metrics": "manifolds",
+    "prior_match_metrics": "prior_match",
+    "two_sample_classifier": "prior_match",
+    "two_sample_discrepancy": "prior_match",
 }
 
 

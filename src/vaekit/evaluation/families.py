@@ -154,6 +154,23 @@ def _conditioning(of: Subject, advance: Advance) -> Numbers:
     return numbers
 
 
+def _prior_match(of: Subject, advance: Advance) -> Numbers:
+    from vaekit.evaluation.prior_match import prior_match_metrics
+
+    return prior_match_metrics(of.model, of.x, of.transform, advance=advance, **of.common)
+
+
+def _classification(of: Subject, advance: Advance) -> Numbers:
+    from vaekit.evaluation.classification import classification_metrics
+
+    whole = of.data.splits[of.split]
+    if of.split == "validation":
+        raise RequestError("clusters are named after the validation examples: measure another split")
+    test = Split(of.x, None if whole.labels is None else whole.labels[: len(of.x)])
+    options: dict[str, Any] = {"seed": of.seed, "device": of.device, "advance": advance}
+    return classification_metrics(of.model, of.data.validation, test, of.transform, **options)
+
+
 def _attributes(of: Subject, advance: Advance) -> Numbers:
     from vaekit.evaluation.attributes import attribute_metrics
 
@@ -194,6 +211,11 @@ FAMILIES: dict[str, Family] = {
         lambda of, advance: aggregate_metrics(of.model, of.x, of.transform, draws=DRAWS, advance=advance, **of.common),
         lambda of: DRAWS,
     ),
+    "prior-match": Family(
+        "accuracy of a classifier, and the maximum mean discrepancy, between codes of data and draws of the prior",
+        _prior_match,
+        lambda of: len(of.x),
+    ),
     "code-use": Family(
         "what the decoder loses with the code of another example",
         lambda of, advance: code_use_metrics(of.model, of.x, of.transform, images=CODES, advance=advance, **of.common),
@@ -220,6 +242,11 @@ FAMILIES: dict[str, Family] = {
         "how often a classifier reads what a conditional model draws as the class it was told",
         _conditioning,
         lambda of: 3 * len(of.x),
+    ),
+    "classification": Family(
+        "error of the most likely category of a code as the class, and as a cluster named after few labels",
+        _classification,
+        lambda of: len(of.data.validation) + len(of.x),
     ),
     "attributes": Family(
         "how well a linear classifier tells attributes from the codes, beside principal components",

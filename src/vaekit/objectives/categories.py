@@ -172,7 +172,8 @@ class AdversarialCategories(Reconstruction):
         with torch.no_grad():
             coded = autoencoder.encode(self.noise(x), context).sample()
             drawn = autoencoder.latent(context).sample(coded.shape[:1])
-        total, terms = coded.new_zeros(()), {}
+        total = coded.new_zeros(())
+        terms: dict[str, Tensor] = {}
         for name, part in self._parts(torch.cat([drawn, coded])).items():
             loss, found = told_apart(self.discriminators[name](part).view(2, -1))
             total = total + loss

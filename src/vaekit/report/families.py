@@ -45,6 +45,15 @@ _HEADLINES: dict[str, tuple[str, str, dict[str, str]]] = {
             "dimension_kl": "Dimension-wise KL to the prior, nats",
         },
     ),
+    "prior_match": (
+        "Codes against the prior",
+        "",
+        {
+            "prior_accuracy": "Accuracy of a classifier between codes and draws of the prior, 0.5 for a match",
+            "prior_mmd": "Maximum mean discrepancy, squared",
+            "prior_mmd_p": "Chance of as large a discrepancy in a match",
+        },
+    ),
     "code_use": (
         "Use of the code",
         "",
@@ -85,6 +94,15 @@ _HEADLINES: dict[str, tuple[str, str, dict[str, str]]] = {
         {
             "class_agreement": "Samples read as the class that was told",
             "transfer_agreement": "Codes decoded as another class, read as that",
+        },
+    ),
+    "classification": (
+        "Categories as classes",
+        "",
+        {
+            "classification_error": "Error of the category as the class",
+            "cluster_error": "Error, each category named after its surest validation example",
+            "majority_error": "Error, each category named after most validation examples in it",
         },
     ),
     "attributes": (
