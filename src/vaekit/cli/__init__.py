@@ -14,6 +14,7 @@ from vaekit.cli.parsing import add_arguments, parse, parser_for
 from vaekit.cli.printing import print_metrics, print_table
 from vaekit.distributed import is_main_process
 from vaekit.errors import Diverged, Interrupted, RequestError, nearest
+from vaekit.explorer.opening import serve as explore
 from vaekit.export.command import export
 from vaekit.reproduction import reproduce
 
@@ -165,7 +166,12 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "reconstruct": commands.reconstruct,
     "encode": commands.encode,
     "decode": commands.decode,
+    "interpolate": commands.interpolate,
+    "traverse": commands.traverse,
+    "attribute": commands.attribute,
+    "manifold": commands.manifold,
     "export": export,
+    "explore": explore,
 }
 
 

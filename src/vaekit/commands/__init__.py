@@ -4,7 +4,9 @@ The command line takes their options and help from their signatures and docstrin
 what is heavy is imported inside.
 """
 
+from vaekit.commands.attributes import attribute
 from vaekit.commands.codes import decode, encode
 from vaekit.commands.examples import reconstruct, sample
+from vaekit.commands.moves import interpolate, manifold, traverse
 
-__all__ = ["decode", "encode", "reconstruct", "sample"]
+__all__ = ["attribute", "decode", "encode", "interpolate", "manifold", "reconstruct", "sample", "traverse"]

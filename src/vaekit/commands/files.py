@@ -1,8 +1,8 @@
 r"""What commands share: the run they are given, its examples, and the file they write."""
 
-__all__ = ["examples_of", "free_path", "open_run", "write", "write_binary"]
+__all__ = ["PICTURES", "examples_of", "free_path", "open_run", "title_of", "write", "write_binary", "write_strips"]
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,3 +82,31 @@ def write_binary(path: Path, write: Callable[[Any], object]) -> Path:
             write(file)
 
     return replace_file(path, to_file)
+
+
+PICTURES = (".png", ".gif", ".mp4")
+
+
+def write_strips(
+    path: Path,
+    grid: "NDArray[Any]",
+    *,
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    title: str = "",
+    back: bool = True,
+) -> Path:
+    r"""Write rows of examples to a .png file, or to a .gif or .mp4 file whose frames are the columns."""
+    from vaekit.figures import save
+    from vaekit.figures.animation import save_animation
+    from vaekit.figures.strips import frames, strips
+
+    if path.suffix.lower() == ".png":
+        return save(strips(grid, rows=rows, columns=columns, title=title), path)
+    return save_animation(list(frames(grid, rows=rows, columns=columns, title=title)), path, back=back)
+
+
+def title_of(run: "Run") -> str:
+    r"""Return what a run is, in few words."""
+    config = run.config
+    return f"{config['recipe'] or config['arguments']['model']} on {config['data']['name']}"
