@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vaekit.data.rows import take
@@ -15,6 +16,8 @@ from vaekit.evaluation.posterior import codes as encode
 from vaekit.evaluation.posterior import random_rows
 from vaekit.explorer.projection import Projection, project
 from vaekit.explorer.subject import Subject, class_names, subject_of
+from vaekit.latent import attribute_vector
+from vaekit.latent.strokes import MEASURES
 
 if TYPE_CHECKING:
     from vaekit.models import VAE
@@ -24,6 +27,8 @@ VERSION = 1
 
 _BYTES = 2**24  # of codes that a page loads; more units, fewer points
 _CLASSES = 30  # that can be told apart by colour or be sliders
+_MEASURED = 400  # images whose strokes are measured
+_PAPER = 0.02  # mean of a border that is empty
 
 Array = NDArray[np.float32]
 
@@ -47,7 +52,8 @@ def describe(
       None), `mean`, `low`, `high` (the span of its slider), and `prior`, "standard-normal" or None;
     - `map`: `method`, `points` (n, 2), `codes` (n, d), `rows` (of the test split), `labels`, `classes`, and for a
       linear map `mean` and `axes`, with which a place (a, b) is the latent point mean + a·axes[0] + b·axes[1];
-    - `attributes`: `name`, `vector` (of length 1), `spread` (standard deviation of the codes along it);
+    - `attributes`: `name`, `vector` (of length 1), `spread`: strength s moves z by s·spread·vector, and strength 1 is
+      from the mean without the attribute to the mean with it, or for a quantity one standard deviation of it;
     - `classes`: what a conditional model may be told, by name, or None.
 
     Arguments:
@@ -94,7 +100,7 @@ def description_of(subject: Subject, points: int = 10_000, seed: int = 0, method
             "labels": None if labels is None else labels.tolist(),
             "classes": None if labels is None else class_names(subject.data, int(labels.max(initial=0)) + 1),
         },
-        "attributes": _attributes(subject, codes, labels, split.context, rows),
+        "attributes": _attributes(subject, codes, rows),
         "classes": subject.context_names,
     }
 
@@ -126,29 +132,42 @@ def _map(projection: Projection) -> dict[str, Any]:
     }
 
 
-def _attributes(
-    subject: Subject,
-    codes: Array,
-    labels: NDArray[np.int64] | None,
-    context: Array | None,
-    rows: NDArray[np.int64],
-) -> list[dict[str, Any]]:
-    """Describe the directions from the examples without an attribute to those with it."""
-    if subject.model.conditional:  # what the model is told it need not keep in z
-        return []
-    named: dict[str, NDArray[np.bool_]] = {}
-    names = getattr(subject.data, "context_names", ())
-    if names and context is not None:
-        named |= {name: context[rows, column] > 0.5 for column, name in enumerate(names)}
-    if labels is not None and (count := int(labels.max(initial=0)) + 1) <= _CLASSES:
-        named |= {name: labels == number for number, name in enumerate(class_names(subject.data, count))}
-    return [_attribute(name, codes, has) for name, has in named.items() if has.any() and not has.all()]
+def _attributes(subject: Subject, codes: Array, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Describe the directions of what the data tell of the examples, and of strokes where they are of strokes."""
+    split = subject.examples
+    known: dict[str, NDArray[Any]] = {}
+    if not subject.model.conditional:  # what the model is told it need not keep in z
+        names = getattr(subject.data, "context_names", ())
+        if split.context is not None and split.context.ndim == 2:
+            known |= {name: split.context[rows, column] > 0.5 for column, name in enumerate(names)}
+        if split.labels is not None and (subject.data.classes or 0) <= _CLASSES:
+            labels = split.labels[rows]
+            names = class_names(subject.data, int(labels.max(initial=0)) + 1)
+            known |= {name: labels == number for number, name in enumerate(names)}
+    found = [_attribute(name, codes, values) for name, values in known.items()]
+    seen = random_rows(len(rows), _MEASURED, 0)
+    images = subject.shown(np.asarray(split.x[rows[seen]]))
+    if _is_of_strokes(images):
+        found += [_attribute(name, codes[seen], measure(images)) for name, measure in MEASURES.items()]
+    return [attribute for attribute in found if attribute is not None]
 
 
-def _attribute(name: str, codes: Array, has: NDArray[np.bool_]) -> dict[str, Any]:
-    difference = codes[has].mean(0, dtype=np.float64) - codes[~has].mean(0, dtype=np.float64)
-    vector = difference / max(float(np.linalg.norm(difference)), 1e-12)
-    return {"name": name, "vector": vector.tolist(), "spread": float((codes @ vector).std())}
+def _attribute(name: str, codes: Array, values: NDArray[Any]) -> dict[str, Any] | None:
+    measured = np.isfinite(values)
+    try:
+        step = attribute_vector(torch.from_numpy(codes[measured]).double(), values[measured])
+    except RequestError:  # it does not vary here
+        return None
+    length = float(step.norm())
+    return {"name": name, "vector": (step / length).tolist(), "spread": length}
+
+
+def _is_of_strokes(images: Array) -> bool:
+    """Whether these are images of one channel whose border is paper of 0, and that have ink."""
+    if images.ndim != 4 or images.shape[1] != 1:
+        return False
+    border = np.concatenate([images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1]], axis=-1)
+    return bool(border.mean() < _PAPER < images.mean())
 
 
 def _is_standard_normal(subject: Subject) -> bool:

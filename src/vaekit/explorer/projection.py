@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vaekit.errors import RequestError, nearest
+from vaekit.latent import principal_directions
 
 Method = Literal["auto", "units", "pca", "umap"]
 METHODS: tuple[str, ...] = get_args(Method)
@@ -80,16 +82,13 @@ def _units(codes: Array, seed: int) -> Projection:
 
 
 def _pca(codes: Array, seed: int) -> Projection:
-    mean = codes.mean(0, dtype=np.float64)
-    centred = codes - mean
-    variances, vectors = np.linalg.eigh(centred.T @ centred / len(codes))
-    axes = vectors[:, ::-1].T[:2]
-    # The sign of an eigenvector is arbitrary, and differs between machines.
-    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
+    found = principal_directions(torch.from_numpy(codes))
+    variances = found.scale.double() ** 2
+    axes = found.directions[:2].numpy()
     axes = np.pad(axes, ((0, 2 - len(axes)), (0, 0)))
-    explained = float(variances[::-1][:2].sum() / max(variances.sum(), 1e-12))
-    points = centred @ axes.T
-    return Projection("pca", _short(points), _short(mean), _short(axes), explained)
+    mean = found.mean.numpy()
+    explained = float(variances[:2].sum() / variances.sum().clamp_min(1e-12))
+    return Projection("pca", (codes - mean) @ axes.T, mean, axes, explained)
 
 
 def _umap(codes: Array, seed: int) -> Projection:
@@ -108,7 +107,3 @@ def _umap(codes: Array, seed: int) -> Projection:
         points = UMAP(n_neighbors=min(15, len(codes) - 1), min_dist=0.1, random_state=seed).fit_transform(codes)
     points = points - points.mean(0)
     return Projection("umap", points.astype(np.float32), codes.mean(0), None)
-
-
-def _short(array: NDArray[np.float64]) -> Array:
-    return array.astype(np.float32)

@@ -14,6 +14,7 @@ from vaekit.distributions.rates import closed_rate
 from vaekit.errors import RequestError
 from vaekit.explorer.subject import Subject
 from vaekit.explorer.wire import pack, unpack
+from vaekit.latent import mean_codes, mean_data
 from vaekit.models.base import seeded
 
 MOST = 256  # latent points or examples of one message
@@ -80,13 +81,13 @@ class Service:
 
     def _decode(self, header: dict[str, Any], payload: bytes) -> Reply:
         z = torch.from_numpy(_floats(payload, (self.subject.latent_dim,))).to(self.subject.device)
-        x = self.subject.model.decode(z, self.subject.told(self._context(header), len(z))).mean
-        return {}, self._page_values(x.cpu().numpy())
+        x = mean_data(self.subject.model, z, self.subject.told(self._context(header), 1))
+        return {}, _bytes(self.subject.view.values(np.nan_to_num(x.cpu().numpy())))
 
     def _encode(self, header: dict[str, Any], payload: bytes) -> Reply:
         x = self.subject.seen(np.clip(_floats(payload, self.subject.view.shape), 0, 1))
-        q = self.subject.model.encode(x, self.subject.told(self._context(header), len(x)))
-        return {}, _bytes(q.mean.cpu().numpy())
+        z = mean_codes(self.subject.model, x, self.subject.told(self._context(header), 1))
+        return {}, _bytes(z.cpu().numpy())
 
     def _sample(self, header: dict[str, Any], payload: bytes) -> Reply:
         n, seed = _whole(header, "n", 1, MOST), _whole(header, "seed", 0, _SEEDS)
@@ -126,9 +127,6 @@ class Service:
         if self.subject.contexts is None:
             return 0
         return _whole({"context": 0, **header}, "context", 0, len(self.subject.contexts) - 1)
-
-    def _page_values(self, x: NDArray[Any]) -> bytes:
-        return _bytes(self.subject.view.values(np.nan_to_num(x)))
 
 
 def _whole(header: dict[str, Any], name: str, low: int, high: int) -> int:

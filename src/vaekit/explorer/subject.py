@@ -15,6 +15,7 @@ from torch import Tensor
 from vaekit.data.transforms import Transform, default_transform, view
 from vaekit.errors import RequestError
 from vaekit.explorer.views import View, view_of
+from vaekit.latent import mean_codes
 from vaekit.models import VAE
 from vaekit.networks import OneHot
 from vaekit.storage import plain
@@ -150,21 +151,15 @@ def _continuous(model: Any) -> VAE:
     needed = ("encode", "decode", "latent")
     if not isinstance(model, VAE) or not all(callable(getattr(model, name, None)) for name in needed):
         raise RequestError(
-            f"the model is a {type(model).__name__}, whose latents are not vectors of real numbers; expected a model "
-            "with continuous latents, as of the recipes vae or beta-vae: use `vaekit reconstruct` and `vaekit sample`"
+            f"the model is a {type(model).__name__}, whose latents are not one vector of real numbers an example; "
+            "expected a model with such latents, as of the recipes vae or beta-vae: look at this one with `vaekit "
+            "reconstruct` and `vaekit sample`"
         )
     return model.eval()
 
 
-@torch.no_grad()
 def _checked(subject: Subject) -> Subject:
     """Try one example, so that what cannot be explored is refused before a page opens."""
-    prior = subject.model.latent(subject.told(0, 1))
     values = subject.shown(np.asarray(subject.examples.x[:1]))
-    q = subject.model.encode(subject.seen(values), subject.told(0, 1))
-    if len(prior.event_shape) != 1 or q.mean.ndim != 2 or not q.mean.is_floating_point():
-        raise RequestError(
-            f"the model's latents have shape {tuple(q.mean.shape[1:])}; expected one vector of real numbers an "
-            "example: use `vaekit reconstruct` and `vaekit sample`"
-        )
+    mean_codes(subject.model, subject.seen(values), subject.told(0, 1))
     return subject

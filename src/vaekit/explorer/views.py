@@ -100,6 +100,10 @@ class ImageView(View):
                 image = ImageOps.exif_transpose(opened).convert("RGBA")
         except RequestError:
             raise
+        except Image.DecompressionBombError:  # Pillow's own limit, above ours
+            raise RequestError(
+                f"the picture has too many pixels; expected at most {UPLOAD_PIXELS / 1e6:.0f} million: make it smaller"
+            ) from None
         except Exception:  # what damaged files raise differs between formats and versions
             raise RequestError(
                 f"the file is no picture that can be read; expected one of {', '.join(_FORMATS)}: save it as PNG"

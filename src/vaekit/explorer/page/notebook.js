@@ -6,7 +6,7 @@ import { remote } from "./remote.js";
 export function render({ model, el }) {
   const place = document.createElement("div");
   const line = remote((buffer) => model.send_msg({ message: buffer }));
-  model.on("msg:custom", (event) => line.receive(event.data.message));
+  model.on("msg:custom", (data) => line.receive(data.message));
   let page = null;
   model.on("remove", () => page?.destroy());
   line.describe().then(

@@ -3,7 +3,7 @@
 import { button, make } from "./elements.js";
 
 const FIRST = 24; // sliders that are shown until more are asked for
-const REACH = 3; // spreads of an attribute to either side
+const REACH = 2; // strengths of an attribute to either side
 
 /** Sliders of the latent units. */
 export function unitSliders(app) {
@@ -32,13 +32,13 @@ export function attributeSliders(app) {
   const { attributes } = app.description;
   const rows = attributes.map((attribute, number) =>
     slider(attribute.name, -REACH, REACH, {
-      label: `attribute ${attribute.name}, standard deviations`,
+      label: `attribute ${attribute.name}, strength`,
       signed: true,
       act: (value) => app.setAttribute(number, value),
       clear: () => app.setAttribute(number, 0),
     }),
   );
-  const panel = make("div", {}, hint("Push what is shown towards an attribute, in standard deviations of the data along it."));
+  const panel = make("div", {}, hint("Push what is shown towards an attribute: 1 is from the mean without it to the mean with it, or one standard deviation."));
   panel.append(...fewAtFirst(rows.map((row) => row.element)));
   app.listen(() => rows.forEach((row, i) => row.set(app.strengths[i])));
   return panel;
