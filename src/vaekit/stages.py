@@ -81,7 +81,7 @@ def run_stages(
     for stage in stages:
         with seeded(seed), _shown(stage.name, progress) as (advance, say):
             found = numbers[stage.name] = stage.fit(model, data, transform, seed, torch.device(device), advance)
-            say("  ".join(f"{name.replace('_', ' ')} {value:,.2f}" for name, value in found.items()))
+            say("  ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in found.items()))
     return numbers
 
 
@@ -178,3 +178,7 @@ def _shown(name: str, enabled: bool) -> Iterator[tuple[Callable[[float], object]
                 line(f"{share:.0%}")
 
         yield advance, lambda text: line(text) if enabled and text else None
+
+
+def _text(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"

@@ -10,7 +10,7 @@ import vaekit
 from vaekit.cli.printing import print_metrics
 from vaekit.data import load_dataset
 from vaekit.data.transforms import pairs
-from vaekit.distributions import DiagonalGaussian, StandardNormal
+from vaekit.distributions import DiagonalGaussian, PixelCNNPrior, StandardNormal
 from vaekit.errors import Interrupted, RequestError
 from vaekit.models import VAE, seeded
 from vaekit.networks import OneHot
@@ -91,6 +91,30 @@ def test_a_run_killed_in_a_stage_does_it_again(whole, tmp_path, monkeypatch, fit
     assert run.state is RunState.COMPLETE
     assert same(weights(run.directory), weights(whole.directory))
     assert run.metrics["stages"] == whole.metrics["stages"]
+
+
+def test_a_run_killed_in_the_middle_of_a_long_fit_is_the_same(tmp_path, monkeypatch):
+    arguments = {"codes": 8, "code_dim": 4, "channels": (4, 4), "blocks": 1, "epochs": 1, "prior_epochs": 1}
+    arguments |= {"conditional": True, "nll_samples": 0, "progress": False, "compile": False}
+    through = vaekit.train("vq-vae", "digits", out=tmp_path / "through", **arguments)
+    assert through.metrics["stages"]["prior"]["held_out_nll"] < 4 * np.log(8)
+
+    def half(share):
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    fit = PixelCNNPrior.fit
+    with monkeypatch.context() as patch:
+        patch.setattr(PixelCNNPrior, "fit", lambda *given, **told: fit(*given, **{**told, "advance": half}))
+        with pytest.raises(Interrupted, match="in a stage that comes after it"):
+            vaekit.train("vq-vae", "digits", out=tmp_path / "run", **arguments)
+    run = vaekit.train("vq-vae", out=tmp_path / "run", resume=True, progress=False)
+    assert same(weights(run.directory), weights(through.directory))
+    assert run.metrics["stages"] == through.metrics["stages"]
+    labels = torch.tensor([3, 1, 4])
+    assert torch.equal(
+        vaekit.load(Run(run.directory)).sample(3, labels, seed=0), through.model.sample(3, labels, seed=0)
+    )
 
 
 def test_a_run_killed_in_training_or_in_the_evaluation_is_the_same(whole, tmp_path, monkeypatch, signal_at):

@@ -218,7 +218,7 @@ class PixelCNNPrior(nn.Module):
             self.network.requires_grad_(False)
         found = fit_numbers(self, codes, context, held_out)
         bits = found.get("held_out_nll", found["nll"]) / math.log(2) / math.prod(self.grid)
-        return found | {"bits_per_code": bits, "best_epoch": float(best)}
+        return found | {"bits_per_code": bits, "best_epoch": best}
 
     def _train(
         self,
