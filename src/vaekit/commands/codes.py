@@ -62,7 +62,7 @@ def decode(run: str, codes: str, context: str | None = None, out: str | None = N
 
     Arguments:
         run: The run directory.
-        codes: The file: an array of shape (n, latent_dim).
+        codes: The file: an array of shape (n, latent_dim), or of codes, whole numbers, in the shape of their grid.
         context: What a conditional model is told: class names or numbers between commas, taken in turn, or an .npy file
             of contexts; by default every class in turn, or what is known of the first test examples.
         out: The file, .png or .npy; by default decoded.png in the run directory.
@@ -78,21 +78,30 @@ def decode(run: str, codes: str, context: str | None = None, out: str | None = N
     import torch
 
     from vaekit.contexts import contexts_for
+    from vaekit.models import VectorQuantized
 
     trained = open_run(run)
     path = free_path(trained, out, "decoded.png", (".png", ".npy"), force)
     z = _points(Path(codes))
     given = contexts_for(trained, max(len(z), 1), context)
-    latent_dim = trained.model.latent(given).event_shape[0]
-    if z.ndim != 2 or z.shape[1] != latent_dim:
+    size = ", ".join(map(str, trained.model.latent(given).event_shape))
+    if not z.ndim or ", ".join(map(str, z.shape[1:])) != size:
         raise RequestError(
-            f"{codes} holds an array of shape {z.shape}; expected (n, {latent_dim}), the run's latent size: "
+            f"{codes} holds an array of shape {z.shape}; expected (n, {size}), the run's latent size: "
             "make it with `vaekit encode`, or reshape it"
         )
     if not np.isfinite(z).all():
         raise RequestError(f"{codes} holds NaN or infinity; expected finite latent points: remove those rows")
+    latents = torch.from_numpy(z.astype(np.float32))
+    if isinstance(trained.model, VectorQuantized):
+        latents, values = torch.from_numpy(z.astype(np.int64)), trained.model.quantiser.codes
+        if z.size and ((latents.numpy() != z).any() or z.min() < 0 or z.max() >= values):
+            raise RequestError(
+                f"{codes} holds numbers from {z.min():g} to {z.max():g}; expected codes, whole numbers from 0 to "
+                f"{values - 1}: make them with `vaekit encode`"
+            )
     with torch.no_grad():
-        x = trained.model.decode(torch.from_numpy(z.astype(np.float32)), given).mean.numpy()
+        x = trained.model.decode(latents, given).mean.numpy()
     return write(path, x, lambda figures: figures.sample_grid(x[:400]))
 
 

@@ -11,20 +11,20 @@ from torch import Tensor
 from vaekit.distributions.quantisers import Quantised, Quantiser, straight_through
 from vaekit.errors import RequestError
 
-_MARGIN = 1e-3  # of the range: at the very ends of it, rounding would not be to the nearest level
-
 
 class FiniteScalar(Quantiser):
     r"""A quantiser without a codebook: each number is bounded, and rounded to one of a few levels.
 
     .. math::
-        \tilde z_j = \tfrac{L_j - 1}{2} \tanh(z_{e,j} + s_j) - o_j , \qquad
+        \tilde z_j = \tfrac{L_j - 1}{2} \tanh z_{e,j} - o_j , \qquad
         z_{q,j} = \frac{\operatorname{round} \tilde z_j}{\lfloor L_j / 2 \rfloor} , \qquad
         \text{code} = \sum_j \Big( \operatorname{round} \tilde z_j + \lfloor L_j / 2 \rfloor \Big) \prod_{i<j} L_i
 
-    with :math:`o_j = 1/2` for an even number of levels and 0 for an odd one, and :math:`s_j` such that 0 stays 0.
-    There is nothing to learn, so no code can die, and there is neither a commitment nor a loss of a codebook.
-    Gradients pass through the rounding unchanged.
+    with :math:`o_j = 1/2` for an even number of levels and 0 for an odd one. There is nothing to learn, so no code can
+    die, and there is neither a commitment nor a loss of a codebook. Gradients pass through the rounding unchanged.
+
+    The paper moves features of an even number of levels so that 0 stays 0, which leaves it off the middle of them; of
+    two levels, where no gradient is left. Here 0 lies between the two levels in the middle.
 
     References:
         Finite scalar quantization: VQ-VAE made simple (Mentzer et al., 2023), section 3.1.
@@ -77,11 +77,9 @@ class FiniteScalar(Quantiser):
         return digits.to(torch.get_default_dtype()) / half
 
     def _bounded(self, features: Tensor) -> Tensor:
-        """Bring every number into the range of its levels, 0 staying 0."""
+        """Bring every number into the range of its levels."""
         sizes = self._along(self.sizes, features)
-        reach = (sizes - 1) * (1 - _MARGIN) / 2
-        offset = (1 - sizes % 2) / 2
-        return (features + (offset / reach).atanh()).tanh() * reach - offset
+        return features.tanh() * (sizes - 1) / 2 - (1 - sizes % 2) / 2
 
     def _along(self, numbers: Tensor, features: Tensor) -> Tensor:
         """Lay numbers along the axis of a vector's entries."""

@@ -15,6 +15,7 @@ from vaekit.distributions.k_means import k_means, nearest
 from vaekit.errors import RequestError
 
 POINTS = 64  # for each code, of those that k-means is shown
+_NONE = 1e-6  # of a vector: a running mean of fewer is no longer known
 
 
 class Quantised(NamedTuple):
@@ -29,6 +30,7 @@ class Quantised(NamedTuple):
             an example, shape `(n,)`.
         codebook: :math:`\lVert \mathrm{sg}(z_e) - z_q \rVert^2`, which draws codes to the features, shape `(n,)`; None
             where gradients do not move them.
+        parts: What the quantisers found that this one is made of.
     """
 
     features: Tensor
@@ -36,6 +38,20 @@ class Quantised(NamedTuple):
     embedded: Tensor
     commitment: Tensor
     codebook: Tensor | None = None
+    parts: "tuple[Quantised, ...]" = ()
+
+    @classmethod
+    def of(cls, features: Tensor, codes: Tensor, embedded: Tensor, parts: "Sequence[Quantised]") -> "Quantised":
+        """Put parts together, whose commitments and losses are summed."""
+        codebook = [part.codebook for part in parts if part.codebook is not None]
+        return cls(
+            features,
+            codes,
+            embedded,
+            torch.stack([part.commitment for part in parts]).sum(0),
+            torch.stack(codebook).sum(0) if codebook else None,
+            tuple(parts),
+        )
 
 
 def straight_through(features: Tensor, embedded: Tensor) -> Tensor:
@@ -110,8 +126,8 @@ class Quantiser(nn.Module, ABC):
     def start(self, features: Tensor) -> None:
         """Learn from the features of the first examples, shape `(n, dim, *positions)`, before any training."""
 
-    def learn(self, features: Tensor, codes: Tensor) -> None:
-        """Learn from the features of a batch and their codes, without gradients."""
+    def learn(self, found: Quantised) -> None:
+        """Learn from what `forward` found of a batch, without gradients."""
 
 
 def _exact(features: Tensor) -> torch.autocast:
@@ -206,15 +222,16 @@ class MovingCodebook(Codebook):
     .. math::
         N_k \leftarrow \gamma N_k + (1 - \gamma) n_k , \qquad
         m_k \leftarrow \gamma m_k + (1 - \gamma) \sum_{i: z_i = k} z_{e,i} , \qquad
-        e_k = \frac{m_k}{\tilde N_k} , \qquad
-        \tilde N_k = \frac{N_k + \epsilon}{N + K \epsilon} N , \quad N = \sum_k N_k
+        e_k = \frac{m_k}{N_k}
 
     with :math:`n_k` vectors of a batch in the cell of entry k. It is k-means on a stream of batches.
 
     N starts at ones and m at the entries: from zeros an entry without a vector would be a quotient of two numbers
-    near zero, far from all data after one step and for good. An entry whose share of the vectors falls below
-    `expire` times the fair one, :math:`N / K`, is put in the place of a vector of the batch, drawn at random, with
-    the fair share to begin with. With several processes sums are over all of them.
+    near zero, far from all data after one step and for good. An entry stays where it is once its :math:`N_k` is next
+    to nothing; the smoothing of N that others have would draw it to the origin instead, and all rare entries a
+    little. One whose share of the vectors falls below `expire` times the fair one, :math:`\sum_k N_k / K`, is put in
+    the place of a vector of the batch, drawn at random, with the fair share to begin with: k-means leaves entries
+    idle in one place that would be of use in another. With several processes sums are over all of them.
 
     References:
         Neural discrete representation learning (van den Oord, Vinyals and Kavukcuoglu, 2017), appendix A.1.
@@ -226,7 +243,6 @@ class MovingCodebook(Codebook):
         dim: Size of a vector.
         decay: :math:`\gamma`; with 0 entries are the means of the last batch.
         expire: The share of the fair one below which an entry is put elsewhere; 0 for never.
-        eps: :math:`\epsilon`, of Laplace's smoothing.
         kmeans: Whether `start` sets the entries by k-means of features; else they are drawn from N(0, I).
 
     Raises:
@@ -235,9 +251,8 @@ class MovingCodebook(Codebook):
     Example:
         >>> quantiser = MovingCodebook(2, 1, decay=0.0, expire=0.0)
         >>> _ = quantiser.weight.copy_(torch.tensor([[0.0], [10.0]]))
-        >>> x = torch.tensor([[1.0], [2.0], [8.0]])
-        >>> quantiser.learn(x, quantiser(x).codes)
-        >>> quantiser.weight.flatten().round(decimals=3)
+        >>> quantiser.learn(quantiser(torch.tensor([[1.0], [2.0], [8.0]])))
+        >>> quantiser.weight.flatten()
         tensor([1.5000, 8.0000])
     """
 
@@ -251,7 +266,6 @@ class MovingCodebook(Codebook):
         *,
         decay: float = 0.99,
         expire: float = 0.1,
-        eps: float = 1e-5,
         kmeans: bool = True,
     ) -> None:
         super().__init__(codes, dim, kmeans=kmeans)
@@ -259,9 +273,7 @@ class MovingCodebook(Codebook):
             raise RequestError(f"decay is {decay}; expected a number from 0 up, below 1: pass 0.99")
         if not 0 <= expire < 1:
             raise RequestError(f"expire is {expire}; expected a share from 0 up, below 1: pass 0.1, or 0 for never")
-        if not 0 < eps < 1:
-            raise RequestError(f"eps is {eps}; expected a small number above 0: pass 1e-5")
-        self.decay, self.expire, self.eps = decay, expire, eps
+        self.decay, self.expire = decay, expire
         self.register_buffer("sizes", torch.ones(codes))
         self.register_buffer("sums", self.weight.clone())
 
@@ -280,20 +292,19 @@ class MovingCodebook(Codebook):
         self.sums.copy_(self.weight)
 
     @torch.no_grad()
-    def learn(self, features: Tensor, codes: Tensor) -> None:
-        """Move the entries to the features, shape `(n, dim, *positions)`, whose codes have shape `(n, *positions)`."""
-        with _exact(features):
-            points = _rows(features).to(self.weight.dtype)
+    def learn(self, found: Quantised) -> None:
+        """Move the entries to the features that they were found to be the nearest of."""
+        codes = found.codes
+        with _exact(found.features):
+            points = _rows(found.features.detach())
             # A product, and not a sum in the order in which a GPU comes to it, which is not the same every time.
             own = (codes.flatten().unsqueeze(1) == torch.arange(self.codes, device=codes.device)).to(points.dtype)
             counts, sums = summed(own.sum(0)), summed(own.T @ points)
             sizes = torch.lerp(counts, self.sizes, self.decay)
             sums = torch.lerp(sums, self.sums, self.decay)
-            total = sizes.sum()
-            smoothed = (sizes + self.eps) / (total + self.codes * self.eps) * total
-            weight = sums / smoothed.unsqueeze(1)
+            weight = torch.where((sizes > _NONE).unsqueeze(1), sums / sizes.clamp_min(_NONE).unsqueeze(1), self.weight)
             if self.expire:
-                fair = total / self.codes
+                fair = sizes.mean()
                 chosen = from_first(points[torch.randint(len(points), (self.codes,), device=points.device)])
                 dead = sizes < self.expire * fair
                 sizes = torch.where(dead, fair, sizes)

@@ -67,16 +67,9 @@ class ResidualQuantiser(Quantiser):
         for book in self._books():
             found.append(book(rest))
             rest = found[-1].features - found[-1].embedded.detach()
-        codebook = [one.codebook for one in found if one.codebook is not None]
-        features = found[0].features
         codes = torch.stack([one.codes for one in found], dim=1)
-        return Quantised(
-            features,
-            codes,
-            straight_through(features, self.embed(codes)),
-            torch.stack([one.commitment for one in found]).sum(0),
-            torch.stack(codebook).sum(0) if codebook else None,
-        )
+        features = found[0].features
+        return Quantised.of(features, codes, straight_through(features, self.embed(codes)), found)
 
     def embed(self, codes: Tensor) -> Tensor:
         """Return the sums of the entries of codes, shape `(n, l, *positions)`, of the first l books or of all."""
@@ -94,11 +87,7 @@ class ResidualQuantiser(Quantiser):
             book.start(features)
             features = features - book(features).embedded
 
-    @torch.no_grad()
-    def learn(self, features: Tensor, codes: Tensor) -> None:
-        """Let each book learn from what those before it left of the features, as they were when it was left."""
-        parts = codes.unbind(1)
-        embedded = [book.embed(part) for book, part in zip(self._books(), parts, strict=True)]
-        for book, part, own in zip(self._books(), parts, embedded, strict=True):
-            book.learn(features, part)
-            features = features - own
+    def learn(self, found: Quantised) -> None:
+        """Let each book learn from what those before it left."""
+        for book, part in zip(self._books(), found.parts, strict=True):
+            book.learn(part)

@@ -14,10 +14,11 @@ from rich.progress import Progress
 from vaekit.data import Dataset
 from vaekit.data.transforms import Transform
 from vaekit.errors import RequestError, nearest
+from vaekit.evaluation.codes import code_metrics, has_codes, require_vectors
 from vaekit.evaluation.collapse import diagnose
 from vaekit.evaluation.families import FAMILIES, Subject, chosen
 from vaekit.evaluation.posterior import Codes, codes, posterior_metrics
-from vaekit.models import VAE
+from vaekit.models import VAE, VectorQuantized
 from vaekit.training.acceleration import keep_freed_memory
 
 
@@ -49,16 +50,17 @@ def evaluate_model(
 ) -> Evaluation:
     r"""Measure a model on a split, with the protocol of each family of metrics in words.
 
-    The likelihood's numbers and the active units stand at the top; every other family is a dictionary of its own
-    under its name. With "all", a family that does not apply to the model or its data is left out, and
-    `left_out` says why; one that is asked for by name has to apply.
+    The likelihood's numbers and the active units, or the use of the codes of a discrete model, stand at the top; every
+    other family is a dictionary of its own under its name. With "all", a family that does not apply to the model or
+    its data is left out, and `left_out` says why; one that is asked for by name has to apply.
 
     Arguments:
         model: The model.
         data: The data set.
         transform: From data as stored to what the likelihood describes.
-        metrics: Families, of "likelihood", "annealed", "aggregate", "code-use", "amortisation", "reconstruction",
-            "generation", "conditioning", "attributes", "disentanglement"; or "all".
+        metrics: Families, of "likelihood", "annealed", "aggregate", "prior-match", "code-use", "amortisation",
+            "reconstruction", "generation", "conditioning", "classification", "attributes", "disentanglement"; or
+            "all".
         split: "train", "validation" or "test".
         samples: Numbers of importance samples.
         annealed: Examples of the annealed importance sampling, the first ones.
@@ -104,7 +106,7 @@ def evaluate_model(
         x,
         transform,
         split,
-        samples,
+        () if has_codes(model) else samples,  # every draw of a certain code is the same
         annealed,
         generated,
         features,
@@ -123,6 +125,7 @@ def evaluate_model(
             task = bar.add_task(_task(name, subject, split), total=FAMILIES[name].total(subject))
             start = time.monotonic()
             try:
+                require_vectors(name, model)
                 numbers = FAMILIES[name].measure(subject, lambda done, task=task: bar.advance(task, done))  # type: ignore[misc]
             except RequestError as error:
                 if "all" not in metrics:
@@ -136,7 +139,11 @@ def evaluate_model(
             else:
                 result[name.replace("-", "_")] = numbers | {"seconds": round(time.monotonic() - start, 2)}
     encoded = codes(model, x, transform, context=context, seed=seed, device=device)
-    result |= posterior_metrics(encoded) | {"images": len(x), "seed": seed}
+    if isinstance(model, VectorQuantized):
+        result |= code_metrics(model, x, transform, context=context, seed=seed, device=device)
+    else:
+        result |= posterior_metrics(encoded)
+    result |= {"images": len(x), "seed": seed}
     if "likelihood" in families:
         reason = result.pop("not_comparable", "")
         result["protocol"] = _protocol(subject, result, reason)
@@ -162,7 +169,8 @@ def _protocol(of: Subject, result: dict[str, Any], reason: str) -> str:
         transform.describe() + (f" drawn once, seed {seed}" if transform.random else ""),
     ]
     if "elbo" in result:
-        parts.append("bound with one draw of z")
+        certain = has_codes(of.model)
+        parts.append("bound with the code, which is certain" if certain else "bound with one draw of z")
     elif "rate" not in result:
         parts.append("no likelihood, for the posterior is a point")
     if reason:

@@ -84,13 +84,16 @@ def codes(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> Codes:
-    r"""Encode data, for a conditional model with their contexts: posterior means and rates by unit."""
+    r"""Encode data, for a conditional model with their contexts: posterior means and rates by unit.
+
+    Of a discrete model these are what its codes stand for; see `vaekit.models.VAE.coordinates`.
+    """
     means: list[Tensor] = []
     rates: list[Tensor] = []
     with evaluating(model):
         for block, given in pairs(x, transform, context, seed, device):
             q = model.encode(block, given)
-            means.append(q.mean)
+            means.append(model.coordinates(q.mean))
             rates += [] if (rate := _unit_rates(q, model.latent(given))) is None else [rate]
     unit_rates = cast(NDArray[np.float64], torch.cat(rates).double().mean(0).cpu().numpy()) if rates else None
     return Codes(torch.cat(means).float().cpu().numpy(), unit_rates)

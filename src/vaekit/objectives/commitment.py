@@ -89,7 +89,7 @@ class Commitment(Annealed):
         if found.codebook is not None:
             loss = loss + found.codebook
         if quantising.training and torch.is_grad_enabled():
-            quantising.quantiser.learn(found.features.detach(), found.codes)
+            quantising.quantiser.learn(found)
         terms = {
             "elbo": -(distortion + rate),
             "rate": rate,

@@ -71,6 +71,9 @@ def vq_vae(
     channels: tuple[int, ...] = (32, 64),
     blocks: int = 2,
     likelihood: str = "auto",
+    prior: Literal["pixelcnn", "uniform"] = "pixelcnn",
+    prior_epochs: int = 10,
+    conditional: bool = False,
     **shared: Any,
 ) -> "Plan":
     """A VAE whose latents are a grid of codes.
@@ -96,14 +99,22 @@ def vq_vae(
             reverse.
         blocks: Residual blocks of the encoder, and of the decoder.
         likelihood: As in the recipe vae.
+        prior: Of the codes: pixelcnn, fitted to those of the training data when the rest is trained; or uniform.
+        prior_epochs: Passes over the codes in its training.
+        conditional: Tell it the label of an example, so that samples of a class can be drawn; the codes know nothing
+            of labels.
     """
-    from vaekit.distributions import Conditional, UniformCodes
+    from vaekit.distributions import Conditional, PixelCNNPrior, UniformCodes
     from vaekit.distributions import likelihood as likelihood_of
     from vaekit.models import VectorQuantized
     from vaekit.networks import FeatureDecoder, FeatureEncoder
     from vaekit.objectives import Commitment
-    from vaekit.recipes.build import start_at_mean
+    from vaekit.objectives.base import choice
+    from vaekit.recipes.build import context_of, start_at_mean
+    from vaekit.stages import ExPostDensity
 
+    fitted = choice("prior", prior, ("pixelcnn", "uniform")) == "pixelcnn"
+    context, context_dim = context_of(data) if conditional else (None, 0)
     name = data.suggested if likelihood == "auto" else likelihood
     density = likelihood_of(name, data.shape)
     book = quantiser_of(
@@ -120,5 +131,13 @@ def vq_vae(
     decoder = FeatureDecoder(book.dim, density.parameter_shape, tuple(reversed(channels)), blocks=blocks)
     start_at_mean(decoder.output, density, data)
     grid = book.grid(encoder.out_shape[1:])
-    model = VectorQuantized(encoder, book, Conditional(decoder, density), UniformCodes(grid, book.codes))
-    return planned(data, model, Parts(objective=lambda _: Commitment(commitment)), name, **shared, warmup=0.0)
+    model = VectorQuantized(
+        encoder,
+        book,
+        Conditional(decoder, density),
+        PixelCNNPrior(grid, book.codes, context_dim, epochs=prior_epochs) if fitted else UniformCodes(grid, book.codes),
+        context=context,
+    )
+    stages = {"stages": (ExPostDensity("prior"),)} if fitted else {}
+    parts = Parts(objective=lambda _: Commitment(commitment), plan=stages)
+    return planned(data, model, parts, name, **shared, warmup=0.0)

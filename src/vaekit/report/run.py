@@ -13,6 +13,7 @@ from vaekit import figures
 from vaekit.contexts import contexts_for
 from vaekit.data.transforms import pairs
 from vaekit.evaluation import Evaluation
+from vaekit.evaluation.codes import has_codes
 from vaekit.latent import manifold_grid, style_grid
 from vaekit.networks import OneHot
 from vaekit.report import write_report
@@ -84,7 +85,8 @@ def _latent_pictures(run: Run, metrics: dict[str, Any], evaluation: Evaluation) 
         pictures["bound_curve"] = figures.bound_curve(
             ks, [test[f"bound_{k}"] for k in ks], [test[f"bound_{k}_se"] for k in ks]
         )
-    if evaluation.codes.mean.shape[1] == 2 and len(run.data.shape) == 3 and not run.model.conditional:
+    plane = evaluation.codes.mean.shape[1] == 2 and not has_codes(run.model)
+    if plane and len(run.data.shape) == 3 and not run.model.conditional:
         grid, quantiles = manifold_grid(run.model)
         pictures["manifold"] = figures.manifold(_array(grid), quantiles=(quantiles, quantiles))
     return pictures
