@@ -20,6 +20,8 @@ COMMANDS = {
     "rae": ["--density", "mixture"],
     "aae": ["--prior", "mixture", "--rival-hidden", "32"],
     "aae-style": ["--rival-hidden", "32", "--latent-dim", "3"],
+    "aae-semi": ["--rival-hidden", "32", "--labelled", "100"],
+    "aae-cluster": ["--rival-hidden", "32", "--categories", "12"],
 }
 
 
@@ -39,12 +41,29 @@ def test_a_run_is_whole_and_can_be_sampled(run, capsys):
     given = torch.arange(4) if model.conditional else None
     assert model.sample(4, given, seed=0).shape == (4, 1, 8, 8)
     columns = (run / "history.csv").read_text().splitlines()[0].split(",")
-    assert ("train_discriminator_accuracy" in columns) == run.name.startswith("aae")
+    parts = ("category_", "style_") if run.name in ("aae-semi", "aae-cluster") else ("",)
+    for part in parts:
+        assert (f"train_{part}discriminator_accuracy" in columns) == run.name.startswith("aae")
     assert "validation_distortion" in columns
     if run.name == "rae":
         found = vaekit.evaluate(run, metrics="generation", generated=100, features="values", progress=False)
         assert found["generation"]["frechet_distance"] > 0
     assert not any("rate" in name.split("_") or "elbo" in name for name in columns if name != "learning_rate")
+
+
+def test_categories_are_measured_where_there_are_any(run, capsys):
+    if run.name not in ("aae-semi", "aae-cluster"):
+        assert main(["evaluate", str(run), "--metrics", "classification", "--no-progress"]) == 2
+        assert "the code has no category" in capsys.readouterr().err
+        return
+    found = vaekit.evaluate(run, metrics="classification,prior-match", progress=False)
+    assert ("classification_error" in found["classification"]) == (run.name == "aae-semi")
+    assert 0 < found["classification"]["majority_error"] < 0.9
+    assert 0.5 < found["prior_match"]["prior_accuracy"] <= 1
+    assert "class" in (run / "report.html").read_text(encoding="utf-8")
+    assert found["classification"] | {"seconds": 0} == vaekit.evaluate(run, metrics="classification", progress=False)[
+        "classification"
+    ] | {"seconds": 0}
 
 
 def test_no_likelihood_is_made_up(run, capsys):
@@ -76,6 +95,40 @@ def test_parts_of_the_autoencoder():
         assert set(objective.weights()) == {"contraction"}
     assert set(get("rae")(DIGITS).model.objective.weights()) == {"code", "decoder"}
     assert type(get("rae")(DIGITS).model.objective) is Reconstruction
+
+
+def test_parts_of_the_autoencoder_of_categories():
+    semi, cluster = get("aae-semi")(DIGITS), get("aae-cluster")(DIGITS, categories=16)
+    assert (semi.model.encoder.head.categories, semi.model.encoder.head.style_dim) == (10, 10)
+    assert cluster.model.encoder.head.categories == 16
+    assert semi.model.objective.supervised
+    assert not cluster.model.objective.supervised
+    for plan in (semi, cluster):
+        assert plan.select == "last"
+        assert not plan.model.conditional
+        assert plan.model.sample(3, seed=0).shape == (3, 1, 8, 8)
+        drawn = plan.model.latent().sample((50,))[:, : plan.model.encoder.head.categories]
+        assert bool((drawn.sum(1) == 1).all())
+        assert bool((drawn.max(1).values == 1).all())
+    assert any(isinstance(m, torch.nn.BatchNorm1d) for m in cluster.model.encoder.modules())
+    assert not any(isinstance(m, torch.nn.BatchNorm1d) for m in cluster.model.decoder.modules())
+
+
+def test_an_autoencoder_with_a_flow_for_its_codes_can_be_sampled(tmp_path, monkeypatch):
+    run = vaekit.train(
+        "autoencoder",
+        "digits",
+        density="flow",
+        hidden=(16,),
+        latent_dim=2,
+        epochs=1,
+        out=tmp_path / "run",
+        progress=False,
+    )
+    assert run.metrics["stages"]["density"]["held_out_nll"] < 20
+    model = vaekit.load(run.directory)
+    assert not any(name.startswith("prior") for name, p in model.named_parameters() if p.requires_grad)
+    assert model.sample(3, seed=0).shape == (3, 1, 8, 8)
 
 
 def test_parts_of_the_adversarial_autoencoder():

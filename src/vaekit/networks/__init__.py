@@ -1,5 +1,6 @@
 r"""Networks: from an input of one shape to parameters of another."""
 
+from vaekit.networks.batch_norm import batch_normalised
 from vaekit.networks.context import OneHot
 from vaekit.networks.convolutional import ConvDecoder, ConvEncoder
 from vaekit.networks.feature_maps import FeatureDecoder, FeatureEncoder
@@ -22,4 +23,5 @@ __all__ = [
     "ResidualEncoder",
     "VGG",
     "activation",
+    "batch_normalised",
 ]

@@ -20,6 +20,7 @@ def aae_cluster(
     style_dim: int = 5,
     category_generator: float = 2.0,
     style_generator: float = 2.0,
+    warmup: float = 0.5,
     noise_level: float = 0.3,
     rival_hidden: tuple[int, ...] = (200, 200),
     rival_learning_rate: float = 3e-4,
@@ -39,6 +40,7 @@ def aae_cluster(
         style_dim: Units of the style.
         category_generator: Weight of the encoder's loss against the discriminator of categories.
         style_generator: Weight of its loss against the discriminator of styles.
+        warmup: Epochs over which category_generator rises from 0.
         noise_level: Standard deviation of the noise on what the encoder sees in training.
         rival_hidden: Widths of the hidden layers of each discriminator.
         rival_learning_rate: Adam's first step size for the discriminators.
@@ -50,5 +52,6 @@ def aae_cluster(
         rival_hidden,
         rival_learning_rate,
         noise_level,
+        warmup,
     )
     return compose(data, parts, **shared, latent_dim=categories + style_dim, warmup=0.0)

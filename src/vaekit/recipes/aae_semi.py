@@ -19,6 +19,7 @@ def categorical_parts(
     rival_hidden: tuple[int, ...],
     rival_learning_rate: float,
     noise_level: float,
+    warmup: float,
     labelled: "Labelled | None" = None,
     supervision: float = 1.0,
 ) -> Parts:
@@ -31,6 +32,8 @@ def categorical_parts(
         rival_hidden: Widths of the hidden layers of each discriminator.
         rival_learning_rate: Adam's first step size for the discriminators.
         noise_level: Standard deviation of the noise on what the encoder sees in training.
+        warmup: Epochs over which the weight against the discriminator of categories rises from 0: a code that is
+            made one-hot before it says anything of x is the same for all x.
         labelled: Examples whose labels may be seen.
         supervision: Weight of their cross-entropy.
 
@@ -38,8 +41,11 @@ def categorical_parts(
         RequestError: If a number is out of its range.
     """
     from vaekit.distributions.category_style import CategoryStyle
+    from vaekit.models import VAE
+    from vaekit.networks import batch_normalised
     from vaekit.objectives.categories import AdversarialCategories
     from vaekit.objectives.reconstruction import GaussianNoise
+    from vaekit.recipes.build import rate_schedule
 
     category, style = generator
     return Parts(
@@ -48,12 +54,13 @@ def categorical_parts(
             categories,
             style_dim,
             labelled,
-            category=category,
+            category=rate_schedule(category, warmup, cycles=1),
             style=style,
             supervision=supervision,
             hidden=rival_hidden,
             noise=GaussianNoise(noise_level),
         ),
+        model=lambda encoder, decoder, prior: VAE(batch_normalised(encoder), decoder, prior),
         # The last weights: the best reconstruction is not the best classifier, and no label but those that are shown
         # may choose. Averages over a long time do not follow a rival who moves.
         plan={
@@ -136,6 +143,7 @@ def aae_semi(
     supervision: float = 20.0,
     category_generator: float = 2.0,
     style_generator: float = 2.0,
+    warmup: float = 0.5,
     noise_level: float = 0.3,
     rival_hidden: tuple[int, ...] = (200, 200),
     rival_learning_rate: float = 3e-4,
@@ -156,6 +164,7 @@ def aae_semi(
         supervision: Weight of the cross-entropy of labelled examples.
         category_generator: Weight of the encoder's loss against the discriminator of classes.
         style_generator: Weight of its loss against the discriminator of styles.
+        warmup: Epochs over which category_generator rises from 0.
         noise_level: Standard deviation of the noise on what the encoder sees in training.
         rival_hidden: Widths of the hidden layers of each discriminator.
         rival_learning_rate: Adam's first step size for the discriminators.
@@ -168,6 +177,7 @@ def aae_semi(
         rival_hidden,
         rival_learning_rate,
         noise_level,
+        warmup,
         known,
         supervision,
     )
