@@ -50,7 +50,7 @@ def test_only_an_export_is_replaced_and_only_by_force(
     (tmp_path / "empty").mkdir()
     make(tmp_path / "empty", "into an empty folder")
     make(tmp_path / "out", "old")
-    with pytest.raises(RequestError, match="holds an export.*--force"):
+    with pytest.raises(RequestError, match=r"holds an export.*--force"):
         make(tmp_path / "out", "new")
     (tmp_path / "out" / "stale.txt").write_text("stale")
     make(tmp_path / "out", "new", force=True)
@@ -77,8 +77,13 @@ def test_what_a_link_points_to_is_replaced_and_the_link_stays(tmp_path: Path) ->
 
 
 def test_what_came_meanwhile_is_not_written_over(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="is no export"), whole_folder(tmp_path / "out", {}) as (folder, _):
-        (folder / "a.txt").write_text("mine")
-        (tmp_path / "out").mkdir()
-        (tmp_path / "out" / "b.txt").write_text("theirs")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.txt"]
+    def interrupted() -> None:
+        with whole_folder(tmp_path / "out", {}) as (folder, _):
+            (folder / "a.txt").write_text("mine")
+            make(tmp_path / "theirs", "theirs")
+            (tmp_path / "theirs" / MARK).unlink()
+            (tmp_path / "theirs").rename(tmp_path / "out")
+
+    with pytest.raises(RequestError, match="is no export"):
+        interrupted()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["inner"]

@@ -80,7 +80,7 @@ def test_links_in_an_archive_are_not_followed(tmp_path: Path) -> None:
             else:
                 entry.size = len(content)
                 made.addfile(entry, io.BytesIO(content))
-    with pytest.raises(RequestError, match="lacks ort-wasm-simd-threaded.wasm"):
+    with pytest.raises(RequestError, match=r"lacks ort-wasm-simd-threaded\.wasm"):
         runtime_files(tmp_path / "a.tgz")
 
 
