@@ -282,6 +282,18 @@ def test_odd_labels(rng, tmp_path):
     assert len(figures.latent_scatter(z).axes[0].collections[0].get_offsets()) == 5
 
 
+def test_latent_scatter_shows_draws_of_another_prior_under_the_points(rng):
+    z, drawn = rng.normal(size=(40, 2)), rng.normal(size=(25, 2)) + 5
+    ax = figures.latent_scatter(z, np.zeros(40, int), prior=drawn).axes[0]
+    under, *over = ax.collections
+    np.testing.assert_allclose(under.get_offsets(), drawn)
+    assert sum(len(points.get_offsets()) for points in over) == 40
+    assert under.get_zorder() < min(points.get_zorder() for points in over)
+    assert not ax.patches  # no circles of a standard normal, which it is not
+    with pytest.raises(RequestError, match="prior has shape"):
+        figures.latent_scatter(z, prior=drawn[:, :1])
+
+
 def test_latent_scatter_refuses_other_shapes():
     with pytest.raises(RequestError, match="expected \\(n, 2\\)"):
         figures.latent_scatter(np.zeros((4, 3)))

@@ -105,6 +105,7 @@ def latent_scatter(
     *,
     axes: tuple[str, str] = ("z1", "z2"),
     circles: bool = True,
+    prior: ArrayLike | None = None,
 ) -> Figure:
     r"""Draw points of a two-dimensional latent space, coloured by label, with equal units on both axes.
 
@@ -117,9 +118,10 @@ def latent_scatter(
         label_names: `label_names[c]` is the name of class `c`; by default its number.
         axes: What the two axes are.
         circles: Whether to draw one, two and three standard deviations of a standard normal prior.
+        prior: Draws of another prior, shape `(m, 2)`, to show faintly under the points, in the place of circles.
 
     Raises:
-        RequestError: If `z` is not `(n, 2)`, or `labels` has another length.
+        RequestError: If `z` or `prior` is not `(n, 2)`, or `labels` has another length.
 
     Example:
         >>> figure = latent_scatter(np.zeros((4, 2)), [0, 1, 1, 0], ["cat", "dog"])
@@ -132,12 +134,18 @@ def latent_scatter(
     values = None if labels is None else np.asarray(labels)
     if values is not None and values.shape != (len(points),):
         raise RequestError(f"labels have shape {values.shape}; expected one label a point, ({len(points)},)")
+    drawn = np.empty((0, 2)) if prior is None else np.asarray(prior, dtype=np.float64)
+    if drawn.ndim != 2 or drawn.shape[1] != 2:
+        raise RequestError(f"prior has shape {drawn.shape}; expected draws of shape (m, 2): sample it in the plane")
+    circles = circles and prior is None
     # In a fixed random order, so that no class is drawn over all the others.
     order = np.random.default_rng(0).permutation(np.flatnonzero(np.isfinite(points).all(1)))
     points, values = points[order], values if values is None else values[order]
     figure = Figure(figsize=(6.6, 5.6), layout="constrained")
     ax = figure.add_subplot()
     dots: dict[str, Any] = {"s": float(np.clip(9000 / max(len(points), 1), 3.5, 26)), "linewidths": 0, "alpha": 0.8}
+    if len(drawn):
+        ax.scatter(drawn[:, 0], drawn[:, 1], s=9, color=_OFF, linewidths=0, alpha=0.3, zorder=0.5)
     if values is None:
         ax.scatter(points[:, 0], points[:, 1], color=MAIN, **dots)
     elif len(classes := np.unique(values)) > 60 or (classes != np.floor(classes)).any():

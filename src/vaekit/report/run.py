@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from vaekit import figures
 from vaekit.contexts import contexts_for
 from vaekit.data.transforms import pairs
+from vaekit.distributions import StandardNormal
 from vaekit.evaluation import Evaluation
 from vaekit.evaluation.codes import has_codes
 from vaekit.latent import manifold_grid, style_grid
+from vaekit.models import seeded
 from vaekit.networks import OneHot
 from vaekit.report import write_report
 from vaekit.runs import Run
@@ -75,7 +77,11 @@ def _latent_pictures(run: Run, metrics: dict[str, Any], evaluation: Evaluation) 
         z, axes = np.column_stack([z, np.zeros(len(z))]), ("z1", "")
     pictures = {
         "latent": figures.latent_scatter(
-            z, None if labels is None else labels[:PLOTTED][: len(z)], run.data.label_names, axes=axes
+            z,
+            None if labels is None else labels[:PLOTTED][: len(z)],
+            run.data.label_names,
+            axes=axes,
+            prior=_prior_draws(run),
         )
     }
     if "unit_rates" in test:
@@ -106,6 +112,15 @@ def _beside(run: Run, other: Run, device: torch.device) -> Any:
         names = [one.directory.name for one in (run, other)]
     originals, _ = next(pairs(test.x[:SHOWN], expected(run.plan.transform), device=device))
     return figures.reconstructions(_array(originals), rows[0], name=names[0], beside={names[1]: rows[1]})
+
+
+def _prior_draws(run: Run) -> NDArray[Any] | None:
+    """Draws of a prior in the plane that circles do not tell, to show under the codes."""
+    prior = run.model.latent() if not run.model.conditional else None
+    if prior is None or prior.event_shape != (2,) or isinstance(run.model.prior, StandardNormal):
+        return None
+    with seeded(0):
+        return _array(prior.sample((PLOTTED,)))
 
 
 def _principal_axes(z: NDArray[Any]) -> NDArray[np.float64]:

@@ -48,8 +48,9 @@ FIGURES = {  # by the start of the figure's name, in the order of the page
         "Latent space",
         "Scatter plot of the codes of the data in two dimensions of the latent space.",
         "Each dot is the mean of q(z|x) for one example; of more than two dimensions, the two principal axes are "
-        "shown. The circles hold 39, 86 and 99 % of a standard normal "
-        "prior: codes far outside are hardly ever sampled, and holes inside are sampled but never trained.",
+        "shown. The circles hold 39, 86 and 99 % of a standard normal prior; draws of another prior in the plane are "
+        "grey, beneath the dots. Codes where the prior is thin are hardly ever sampled, and holes where it is not are "
+        "sampled but never trained.",
     ),
     "manifold": Figure(
         "The decoded plane",
