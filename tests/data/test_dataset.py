@@ -235,7 +235,7 @@ def test_the_ends_of_sequences_are_held_out_and_every_row_keeps_what_is_known_of
     }
     assert list(ends["train"]) == [2, 1, 0]
     for number, length in ((2, 10), (1, 30), (0, 20)):
-        assert sum((ends[name][number] for name in ends), []) == list(range(length))
+        assert [time for name in ends for time in ends[name][number]] == list(range(length))
         assert (len(ends["validation"][number]), len(ends["test"][number])) == (length * 2 // 10, length // 10)
     assert "cut from the end of every training sequence" in data.note
 
