@@ -71,6 +71,17 @@ def test_a_category_sums_to_one_and_a_style_is_free():
     torch.testing.assert_close(CategoryStyle(4, 2)(logits + 3).mean[:, :4], CategoryStyle(4, 2)(logits).mean[:, :4])
 
 
+def test_normalised_logits_leave_no_category_to_everybody():
+    logits = torch.randn(200, 6)
+    logits[:, 0] += 50  # by its bias, the first category is that of all
+    plain, normalised = CategoryStyle(4, 2), CategoryStyle(4, 2, normalised=True)
+    assert set(plain(logits).mean[:, :4].argmax(1).tolist()) == {0}
+    counts = torch.bincount(normalised(logits).mean[:, :4].argmax(1), minlength=4)
+    assert int(counts.min()) > 30
+    one = normalised.eval()(logits[:1])  # in evaluation each example is on its own
+    torch.testing.assert_close(normalised(logits).mean[:1], one.mean)
+
+
 def test_the_prior_is_a_category_and_an_independent_normal():
     with seeded(0):
         z = CategoryStylePrior(5, 2)().sample((20_000,))

@@ -28,10 +28,13 @@ class CategoryStyle(Posterior):
 
     References:
         Adversarial autoencoders (Makhzani et al., 2015), section 5.
+        Batch normalization: accelerating deep network training by reducing internal covariate shift (Ioffe and
+        Szegedy, 2015), for `normalised`.
 
     Arguments:
         categories: Number of categories, K.
         style_dim: Units of the style, d.
+        normalised: Normalise each logit over the batch, so that no category is everybody's from the start.
 
     Raises:
         RequestError: If there are fewer than 2 categories or there is no unit of style.
@@ -44,15 +47,16 @@ class CategoryStyle(Posterior):
 
     numbers = 1
 
-    def __init__(self, categories: int, style_dim: int) -> None:
+    def __init__(self, categories: int, style_dim: int, *, normalised: bool = False) -> None:
         check_sizes(categories, style_dim)
         super().__init__(categories + style_dim)
         self.categories, self.style_dim = categories, style_dim
+        self.norm = nn.BatchNorm1d(categories) if normalised else nn.Identity()
 
     def forward(self, parameters: Tensor) -> Distribution:
         """Read parameters, shape `(n, categories + style_dim)`, as a distribution over z of the same shape."""
         logits, style = self._read(parameters)[0].split((self.categories, self.style_dim), dim=-1)
-        return Delta(torch.cat([logits.softmax(-1), style], dim=-1))
+        return Delta(torch.cat([self.norm(logits).softmax(-1), style], dim=-1))
 
     def default_prior(self) -> nn.Module:
         """Return categories that are equally likely beside a standard normal style."""

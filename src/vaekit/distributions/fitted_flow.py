@@ -73,8 +73,8 @@ class FittedFlow(nn.Module):
                 raise RequestError(f"{name} is {value}; expected at least 1: pass 1 or more")
         if not 0 < learning_rate < math.inf:
             raise RequestError(f"learning_rate is {learning_rate}; expected a number above 0: pass 0.003, say")
-        self._new = lambda: FlowPrior(latent_dim, kind, transforms, hidden).requires_grad_(False)
-        self.flow = self._new()
+        self._shape = (latent_dim, kind, transforms, hidden)
+        self.flow = FlowPrior(*self._shape).requires_grad_(False)
         self.epochs, self.batch, self.learning_rate, self.patience = epochs, batch, learning_rate, patience
         self.register_buffer("shift", torch.zeros(latent_dim))
         self.register_buffer("scale", torch.ones(latent_dim))
@@ -123,7 +123,7 @@ class FittedFlow(nn.Module):
         self.scale.copy_(codes.std(0).clamp_min(_LEAST))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.flow.load_state_dict(self._new().state_dict())
+            self.flow.load_state_dict(FlowPrior(*self._shape).state_dict())
         taken = self._train(codes, held_out[0], generator, advance or (lambda share: None))
         return {**fit_numbers(self, codes, held_out=held_out), "epochs": float(taken)}
 
@@ -142,7 +142,7 @@ class FittedFlow(nn.Module):
             order = torch.randperm(len(codes), generator=generator).to(codes.device)
             for rows in order[: steps * size].view(steps, size):
                 adam.zero_grad()
-                (-self().log_prob(codes[rows]).mean()).backward()  # type: ignore[no-untyped-call]
+                (-self().log_prob(codes[rows]).mean()).backward()
                 nn.utils.clip_grad_norm_(parameters, 5.0)  # a code far out has a gradient without bound
                 adam.step()
                 schedule.step()

@@ -49,7 +49,8 @@ def categorical_parts(
 
     category, style = generator
     return Parts(
-        posterior=lambda latent_dim: CategoryStyle(categories, style_dim),
+        # Labels keep categories apart from the start; clusters have none.
+        posterior=lambda latent_dim: CategoryStyle(categories, style_dim, normalised=labelled is None),
         objective=lambda _: AdversarialCategories(
             categories,
             style_dim,
