@@ -170,6 +170,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "traverse": commands.traverse,
     "attribute": commands.attribute,
     "manifold": commands.manifold,
+    "three-ways": commands.three_ways,
     "export": export,
     "explore": explore,
 }

@@ -7,6 +7,17 @@ what is heavy is imported inside.
 from vaekit.commands.attributes import attribute
 from vaekit.commands.codes import decode, encode
 from vaekit.commands.examples import reconstruct, sample
+from vaekit.commands.lecture import three_ways
 from vaekit.commands.moves import interpolate, manifold, traverse
 
-__all__ = ["attribute", "decode", "encode", "interpolate", "manifold", "reconstruct", "sample", "traverse"]
+__all__ = [
+    "attribute",
+    "decode",
+    "encode",
+    "interpolate",
+    "manifold",
+    "reconstruct",
+    "sample",
+    "three_ways",
+    "traverse",
+]

@@ -1,6 +1,6 @@
 r"""Attributes: examples moved along the direction in latent space in which one of them lies."""
 
-__all__ = ["attribute", "attribute_values", "known_attributes"]
+__all__ = ["attribute", "attribute_values", "direction", "known_attributes"]
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,7 +39,7 @@ def attribute(
 ) -> Path:
     r"""Give examples more and less of an attribute, to a picture (.png) or an animation (.gif, .mp4).
 
-    Its direction is learned from 10,000 training examples: strength 1 is as far as from the mean code of those
+    Its direction is learned from 5,000 training examples: strength 1 is as far as from the mean code of those
     without it to that of those with it, or as one standard deviation of a quantity moves the codes.
 
     Arguments:

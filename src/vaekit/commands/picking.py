@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vaekit.runs import Run
 
 FILE_BYTES = 32 * 2**20
-FITTED = 10_000  # training examples that directions are taken from
+FITTED = 5_000  # training examples that directions are taken from
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@ r"""What can be measured of a stroke on its image: how thick it is, how slanted,
 
 __all__ = ["MEASURES", "slant", "thickness", "width"]
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -36,15 +37,16 @@ def thickness(images: ArrayLike) -> NDArray[np.float64]:
         >>> bool(abs(thickness(line)[0] - 4) < 0.25)
         True
     """
-    from scipy.ndimage import distance_transform_edt, maximum_filter, zoom
+    from scipy.ndimage import distance_transform_edt, maximum_filter
 
     ink = _ink(images)
     result = np.full(len(ink), np.nan)
     for i, image in enumerate(ink):
         if image.max() <= 0:
             continue
-        # Paper around it, for a stroke may touch the border.
-        fine = zoom(np.pad(image, 1), _FINER, order=1, mode="grid-constant", grid_mode=True)
+        rows, columns = (np.flatnonzero(image.max(axis)) for axis in (1, 0))
+        cut = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        fine = _magnified(cut.shape[0]) @ np.pad(cut, 1) @ _magnified(cut.shape[1]).T  # paper around it
         inside = distance_transform_edt(fine > image.max() / 2)
         ridge = inside[(inside > 0) & (inside >= maximum_filter(inside, 3))]
         # Distances run between the middles of pixels: the edge is 1/2 nearer than paper, and the middle line lies on a
@@ -113,6 +115,17 @@ MEASURES: dict[str, Callable[[ArrayLike], NDArray[np.float64]]] = {
     "slant": slant,
     "width": width,
 }
+
+
+@functools.cache
+def _magnified(n: int) -> NDArray[np.float64]:
+    """Linear interpolation of n pixels and one of paper at each end, as a matrix."""
+    at = np.clip((np.arange((n + 2) * _FINER) + 0.5) / _FINER - 0.5, 0, n + 1)
+    low = np.minimum(at.astype(np.int64), n)
+    matrix = np.zeros((len(at), n + 2))
+    matrix[np.arange(len(at)), low] = low + 1 - at
+    matrix[np.arange(len(at)), low + 1] = at - low
+    return matrix
 
 
 def _ink(images: ArrayLike) -> NDArray[np.float64]:
