@@ -1,6 +1,9 @@
 r"""Small models to explore, with random weights."""
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -34,3 +37,32 @@ def _small(latent_dim: int = 2, shape: tuple[int, ...] = (1, 4, 4), conditional:
 def small() -> Callable[..., Subject]:
     """Return a function that makes a VAE of images in three classes, half of which are tested on."""
     return _small
+
+
+@contextlib.contextmanager
+def _served(service: Any) -> Iterator[Any]:
+    """A server in a thread of its own, as long as the block runs."""
+    from vaekit.explorer.server import Server
+
+    server, started, ends = Server(service), threading.Event(), list[Any]()
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        ends.append((asyncio.get_running_loop(), stop))
+        started.set()
+        await server.run(stop)
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
+    thread.start()
+    assert started.wait(10)
+    yield server
+    loop, stop = ends[0]
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def served() -> Callable[..., Any]:
+    """Return a context manager that serves the explorer from a thread of its own."""
+    return _served

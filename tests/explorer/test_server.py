@@ -1,8 +1,6 @@
 import asyncio
-import contextlib
 import json
 import socket
-import threading
 import urllib.error
 import urllib.request
 
@@ -18,29 +16,8 @@ from vaekit.explorer.service import Service
 from vaekit.explorer.wire import pack, unpack
 
 
-@contextlib.contextmanager
-def served(service):
-    """A server in a thread of its own, as long as the block runs."""
-    server, started, ends = Server(service), threading.Event(), []
-
-    async def run():
-        stop = asyncio.Event()
-        ends.append((asyncio.get_running_loop(), stop))
-        started.set()
-        await server.run(stop)
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
-    thread.start()
-    assert started.wait(10)
-    yield server
-    loop, stop = ends[0]
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    assert not thread.is_alive()
-
-
 @pytest.fixture(scope="module")
-def server(small):
+def server(small, served):
     subject = small(3)
     with served(Service(subject, description_of(subject))) as running:
         yield running

@@ -52,11 +52,11 @@ export function mount(element, description, backend) {
     async setRow(row) {
       app.set(code(row));
       if (!backend.examples) return;
-      const shown = app.z;
+      const here = app.z;
       const original = await app.attempt(() => backend.examples([drawn.rows[row]]));
-      if (original && shown === app.z) {
+      if (original && here === app.z) {
         app.original = original;
-        change();
+        compare();
       }
     },
     setUnit(index, value) {
@@ -110,7 +110,10 @@ export function mount(element, description, backend) {
     shown = { z, values };
     if (picture.show) picture.show(stage, values, view);
     else picture.draw(big, values, view);
-    if (looking) big && (picture.draw(preview, values, view), (preview.hidden = false));
+    if (looking) {
+      picture.draw(preview, values, view);
+      preview.hidden = false;
+    }
     soonMeasured();
   }
 
@@ -128,12 +131,18 @@ export function mount(element, description, backend) {
       if (strength) for (let i = 0; i < d; i++) z[i] += strength * spread * vector[i];
     });
     app.z = z;
-    beside.hidden = !app.original;
-    stage.classList.toggle("vk-two", Boolean(app.original));
-    if (app.original) picture.draw(before, app.original, view);
+    compare();
     map.mark({ pinned: app.placeOf(z) });
     listeners.forEach((act) => act());
     show(z);
+  }
+
+  /** Put the original, if there is one, beside what is shown. */
+  function compare() {
+    beside.hidden = !app.original;
+    stage.classList.toggle("vk-two", Boolean(app.original));
+    if (app.original) picture.draw(before, app.original, view);
+    soonMeasured();
   }
 
   let timer = null;
@@ -149,13 +158,14 @@ export function mount(element, description, backend) {
 
   async function measured() {
     const { z } = shown;
-    const found = await app.attempt(() => measure(z, z === app.z ? app.original : null));
+    const original = z === app.z ? app.original : null;
+    const found = await app.attempt(() => measure(z, original));
     if (!found || z !== shown.z) return;
     const near = nearestRows(codes, z)[0];
     const label = app.labelOf(near.row);
     const number = (value) => (value === null || value === undefined ? "–" : value.toFixed(1).replace("-", "−"));
     const rows = [["log p(z)", number(found.log_prior), "density of the point under the prior, in nats"]];
-    if (app.original && z === app.z) {
+    if (original) {
       rows.push(["−log p(x|z)", number(found.distortion), "reconstruction error of the original at this point, in nats"]);
       rows.push(["KL(q‖p)", number(found.rate), "rate of the original, in nats"]);
     }

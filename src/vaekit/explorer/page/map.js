@@ -57,7 +57,7 @@ export class LatentMap {
 
   /** The row of the nearest point that is shown, and how far it is in pixels. */
   nearest([x, y]) {
-    const skip = this.hidden.size && ((row) => this.hidden.has(this.groups[row]));
+    const skip = this.hidden.size ? (row) => this.hidden.has(this.groups[row]) : null;
     const found = nearestRows(this.points, [x, y], 1, skip)[0] ?? nearestRows(this.points, [x, y])[0];
     return { row: found.row, pixels: Math.sqrt(found.distance) * this.scale };
   }

@@ -18,7 +18,7 @@ const image = {
     const picture = context.createImageData(width, height);
     const area = width * height;
     for (let i = 0, byte = 0; i < area; i++) {
-      for (let c = 0; c < 3; c++) picture.data[byte++] = 255 * values[(channels === 1 ? 0 : c) * area + i] + 0.5;
+      for (let c = 0; c < 3; c++) picture.data[byte++] = 255 * values[(channels === 1 ? 0 : c) * area + i];
       picture.data[byte++] = 255;
     }
     context.putImageData(picture, 0, 0);
