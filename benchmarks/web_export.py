@@ -18,7 +18,7 @@ from benchmarks.machine import write
 
 ROOT = Path(__file__).parents[1]
 PROTOCOL = (
-    "headless Chromium on the same machine, the page served from its folder; the pointer goes to places drawn at random "
+    "headless Chromium on the same machine, the page served from its folder; the mouse goes to random places "
     "on the middle of the map, one move after the picture of the one before; pointer to picture: from the pointer "
     "event's own time stamp to the end of drawing the decoded picture, in the browser's clock; pointer to next frame: "
     "until the frame after it begins; decoding: one point through the decoder, one after the other; the first tenth "
