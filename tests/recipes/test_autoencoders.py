@@ -7,12 +7,16 @@ import torch
 
 import vaekit
 from vaekit.cli import main
+from vaekit.data.transforms import pairs
 from vaekit.distributions import DiagonalGaussian, FlowerPrior, FullMixturePrior, Point, StandardNormal, SwissRollPrior
+from vaekit.distributions.fitted_flow import FittedFlow
 from vaekit.errors import RequestError
+from vaekit.models import seeded
 from vaekit.objectives import AdversarialPrior, Reconstruction
 from vaekit.objectives.reconstruction import GaussianNoise, Masking
 from vaekit.plan import DataSpec
 from vaekit.recipes import get
+from vaekit.stages import run_stages
 
 DIGITS = DataSpec("digits", (1, 8, 8), 17, "bernoulli", 1000, 10)
 COMMANDS = {
@@ -56,14 +60,11 @@ def test_categories_are_measured_where_there_are_any(run, capsys):
         assert main(["evaluate", str(run), "--metrics", "classification", "--no-progress"]) == 2
         assert "the code has no category" in capsys.readouterr().err
         return
-    found = vaekit.evaluate(run, metrics="classification,prior-match", progress=False)
+    found = vaekit.evaluate(run, metrics="classification,prior-match", limit=200, progress=False)
     assert ("classification_error" in found["classification"]) == (run.name == "aae-semi")
     assert 0 < found["classification"]["majority_error"] < 0.9
     assert 0.5 < found["prior_match"]["prior_accuracy"] <= 1
-    assert "class" in (run / "report.html").read_text(encoding="utf-8")
-    assert found["classification"] | {"seconds": 0} == vaekit.evaluate(run, metrics="classification", progress=False)[
-        "classification"
-    ] | {"seconds": 0}
+    assert found["classification"]["clusters"] == vaekit.load(run).encoder.head.categories
 
 
 def test_no_likelihood_is_made_up(run, capsys):
@@ -114,21 +115,19 @@ def test_parts_of_the_autoencoder_of_categories():
     assert not any(isinstance(m, torch.nn.BatchNorm1d) for m in cluster.model.decoder.modules())
 
 
-def test_an_autoencoder_with_a_flow_for_its_codes_can_be_sampled(tmp_path, monkeypatch):
-    run = vaekit.train(
-        "autoencoder",
-        "digits",
-        density="flow",
-        hidden=(16,),
-        latent_dim=2,
-        epochs=1,
-        out=tmp_path / "run",
-        progress=False,
-    )
-    assert run.metrics["stages"]["density"]["held_out_nll"] < 20
-    model = vaekit.load(run.directory)
-    assert not any(name.startswith("prior") for name, p in model.named_parameters() if p.requires_grad)
-    assert model.sample(3, seed=0).shape == (3, 1, 8, 8)
+def test_a_flow_is_fitted_to_the_codes_of_an_autoencoder():
+    data = vaekit.load_dataset("digits")
+    with seeded(0):
+        plan = get("autoencoder")(DataSpec.of(data), density="flow", hidden=(16,), latent_dim=2)
+        plan.model.prior.epochs = 1
+    assert isinstance(plan.model.prior, FittedFlow)
+    assert len(plan.model.phases()["bound"]) == 8  # two layers on either side, and nothing of the flow
+    before = [p.clone() for p in plan.model.prior.parameters()]
+    found = run_stages(plan.stages, plan.model, data, plan.transform)["density"]
+    codes = plan.model.encode(next(pairs(data.validation.x, plan.transform))[0]).mean.detach()
+    assert found["held_out_nll"] == pytest.approx(-float(plan.model.latent().log_prob(codes).mean()), rel=0.2)
+    assert all(not torch.equal(p, old) for p, old in zip(plan.model.prior.parameters(), before, strict=True))
+    assert plan.model.sample(3, seed=0).shape == (3, 1, 8, 8)
 
 
 def test_parts_of_the_adversarial_autoencoder():
