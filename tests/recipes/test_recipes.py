@@ -34,7 +34,7 @@ def widths(net):
 @pytest.mark.parametrize("name", recipes.RECIPES)
 @pytest.mark.parametrize("data", [MNIST, FACES, REALS], ids=lambda d: d.name)
 def test_every_recipe_makes_a_plan_for_any_data_and_makes_it_again_without_them(name, data):
-    if name in ("iaf-resnet", "dfc-vae") and len(data.shape) != 3:
+    if name in ("iaf-resnet", "dfc-vae", "vq-vae", "vq-vae-2") and len(data.shape) != 3:
         with pytest.raises(RequestError, match="expected images"):
             recipes.get(name)(data)
         return

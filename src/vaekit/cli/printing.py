@@ -47,7 +47,14 @@ def print_metrics(metrics: dict[str, Any]) -> None:
                 if key in numbers
             ]
             console.print(_table(f"{split}: {numbers['images']:,} examples", "nats", rows))
-            print(f"active units: {numbers['active_units']} of {numbers['latent_dim']}")
+            if "perplexity" in numbers:
+                used, length = numbers["used_codes"], numbers["code_bits_per_dim"]
+                print(
+                    f"codes: perplexity {numbers['perplexity']:.1f} of {numbers['codes']}, {used:.0%} in use, "
+                    f"{length:.3f} bits per dimension"
+                )
+            else:
+                print(f"active units: {numbers['active_units']} of {numbers['latent_dim']}")
             print(f"protocol: {numbers['protocol']}")
         for name, family in numbers.items():
             if isinstance(family, dict) and "protocol" in family:

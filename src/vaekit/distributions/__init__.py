@@ -39,6 +39,7 @@ from vaekit.distributions.residual_quantiser import ResidualQuantiser
 from vaekit.distributions.restricted_posteriors import Dirichlet, Gamma, GumbelSoftmax, Kumaraswamy, LogNormal
 from vaekit.distributions.shaped import FlowerPrior, SwissRollPrior
 from vaekit.distributions.total_correlation import aggregate_log_prob, total_correlation
+from vaekit.distributions.two_level_quantiser import TwoLevelPrior, TwoLevelQuantiser
 
 __all__ = [
     "Ancestral",
@@ -85,6 +86,8 @@ __all__ = [
     "StudentT",
     "SwissRollPrior",
     "SymmetricDirichlet",
+    "TwoLevelPrior",
+    "TwoLevelQuantiser",
     "UniformCodes",
     "VampPrior",
     "aggregate_log_prob",

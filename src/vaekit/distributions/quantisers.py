@@ -265,14 +265,14 @@ class MovingCodebook(Codebook):
         dim: int,
         *,
         decay: float = 0.99,
-        expire: float = 0.1,
+        expire: float = 0.3,
         kmeans: bool = True,
     ) -> None:
         super().__init__(codes, dim, kmeans=kmeans)
         if not 0 <= decay < 1:
             raise RequestError(f"decay is {decay}; expected a number from 0 up, below 1: pass 0.99")
         if not 0 <= expire < 1:
-            raise RequestError(f"expire is {expire}; expected a share from 0 up, below 1: pass 0.1, or 0 for never")
+            raise RequestError(f"expire is {expire}; expected a share from 0 up, below 1: pass 0.3, or 0 for never")
         self.decay, self.expire = decay, expire
         self.register_buffer("sizes", torch.ones(codes))
         self.register_buffer("sums", self.weight.clone())

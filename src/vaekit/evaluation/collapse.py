@@ -20,6 +20,7 @@ from vaekit.models.base import seed_of, seeded
 _NOTHING = 0.1  # nats: a seventh of a bit about a whole example
 _TOLERATED = 0.05  # of the examples may have few effective importance samples
 _MANY = 1000  # importance samples that are meant as an estimate of the NLL
+_IDLE = 0.2  # of the codes in use in effect; a codebook that collapses has a few
 _FEW_DRAWS = 10  # effective importance samples, under which an estimate hangs on a few draws
 
 
@@ -110,9 +111,9 @@ def diagnose(metrics: Mapping[str, Any]) -> list[str]:
 
     Arguments:
         metrics: Numbers of one split by the names under which the evaluation reports them, families of them nested
-            or not: `rate`, `active_units`, `latent_dim`, `unit_rates`, `unit_active`, `code_gain`,
-            `amortisation_gap`, `ess`, `ess_low`, `nll_samples`; and `train_elbo` and `validation_elbo`, as the log of
-            a run has them.
+            or not: `rate`, `active_units`, `latent_dim`, `unit_rates`, `unit_active`, `perplexity`, `codes`,
+            `code_gain`, `amortisation_gap`, `ess`, `ess_low`, `nll_samples`; and `train_elbo` and `validation_elbo`,
+            as the log of a run has them.
 
     Example:
         >>> diagnose({"rate": 25.1, "active_units": 19, "latent_dim": 24})
@@ -169,6 +170,14 @@ def _warnings(number: _Numbers) -> Iterator[str]:
             f"{units - active:.0f} of {units:.0f} units are inactive. They cost nothing and do no harm, but "
             f"--latent-dim {math.ceil(1.25 * active):.0f} would do as well; should more of them be of use, let the "
             "weight of the rate rise over more epochs (--warmup 10)."
+        )
+    perplexity, codes = number("perplexity"), number("codes")
+    if perplexity < _IDLE * codes:
+        yield (
+            f"Most codes are idle: their perplexity is {perplexity:.1f} of {codes:.0f}. Use running means "
+            "(--quantiser ema) that start from the data (without --no-kmeans), and put idle codes elsewhere "
+            "(--expire 0.3); if they are, train for more epochs (--epochs), or the data need no more codes "
+            f"(--codes {max(2, 2 * math.ceil(perplexity)):.0f})."
         )
     yield from _waste(number, rate)
     yield from _gaps(number, rate)

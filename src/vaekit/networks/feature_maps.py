@@ -44,7 +44,7 @@ class FeatureEncoder(nn.Module):
     Arguments:
         in_shape: `(channels, height, width)`, each at least 1.
         features: Channels of the map.
-        channels: Channels after each halving; none leaves the size as it is, with as many as there are `features`.
+        channels: Channels after each halving.
         activation: Name of the activation, or a callable that makes a module.
         blocks: Residual blocks.
 

@@ -44,6 +44,7 @@ RECIPES = {
     "vaer-video": "vaekit.recipes.vaer_video:vaer_video",
     "vaer-pose2image": "vaekit.recipes.vaer_pose2image:vaer_pose2image",
     "vq-vae": "vaekit.recipes.vq_vae:vq_vae",
+    "vq-vae-2": "vaekit.recipes.vq_vae_2:vq_vae_2",
 }
 
 

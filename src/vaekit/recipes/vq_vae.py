@@ -1,14 +1,18 @@
 r"""The vector-quantised VAE."""
 
-__all__ = ["Quantisation", "quantiser_of", "vq_vae"]
+__all__ = ["Quantisation", "quantised", "quantiser_of", "vq_vae"]
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from vaekit.recipes.compose import Parts, planned
 from vaekit.recipes.sharing import sharing
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from vaekit.distributions import Quantiser
+    from vaekit.networks import FeatureEncoder
     from vaekit.plan import DataSpec, Plan
 
 Quantisation = Literal["ema", "gradient", "residual", "fsq"]
@@ -56,6 +60,54 @@ def quantiser_of(
 
 
 @sharing(planned, without=("warmup",))
+def quantised(
+    data: "DataSpec",
+    encoder: "FeatureEncoder",
+    book: "Quantiser",
+    fitted: "Callable[[int], nn.Module]",
+    context: "nn.Module | None" = None,
+    *,
+    channels: tuple[int, ...] = (32, 64),
+    blocks: int = 2,
+    likelihood: str = "auto",
+    commitment: float = 0.25,
+    prior: Literal["pixelcnn", "uniform"] = "pixelcnn",
+    prior_epochs: int = 10,
+    **shared: Any,
+) -> "Plan":
+    """Return the plan of a model that quantises what an encoder gives.
+
+    Args:
+        channels: Channels of the encoder's convolutions, each of which halves the image; the decoder has them in
+            reverse.
+        blocks: Residual blocks of the encoder, and of the decoder.
+        likelihood: As in the recipe vae.
+        commitment: Weight of the squared distance between features and their codes, summed over an example.
+        prior: Of the codes: pixelcnn, fitted to those of the training data when the rest is trained; or uniform.
+        prior_epochs: Passes over the codes in its training.
+    """
+    from vaekit.distributions import Conditional, UniformCodes
+    from vaekit.distributions import likelihood as likelihood_of
+    from vaekit.models import VectorQuantized
+    from vaekit.networks import FeatureDecoder
+    from vaekit.objectives import Commitment
+    from vaekit.objectives.base import choice
+    from vaekit.recipes.build import start_at_mean
+    from vaekit.stages import ExPostDensity
+
+    stages = (ExPostDensity("prior"),) if choice("prior", prior, ("pixelcnn", "uniform")) == "pixelcnn" else ()
+    name = data.suggested if likelihood == "auto" else likelihood
+    density = likelihood_of(name, data.shape)
+    decoder = FeatureDecoder(book.dim, density.parameter_shape, tuple(reversed(channels)), blocks=blocks)
+    start_at_mean(decoder.output, density, data)
+    uniform = UniformCodes(book.grid(encoder.out_shape[1:]), book.codes)
+    latent = fitted(prior_epochs) if stages else uniform
+    model = VectorQuantized(encoder, book, Conditional(decoder, density), latent, context=context)
+    parts = Parts(objective=lambda _: Commitment(commitment), plan={"stages": stages})
+    return planned(data, model, parts, name, **shared, warmup=0.0)
+
+
+@sharing(quantised)
 def vq_vae(
     data: "DataSpec",
     *,
@@ -63,16 +115,10 @@ def vq_vae(
     code_dim: int = 64,
     quantiser: Quantisation = "ema",
     decay: float = 0.99,
-    commitment: float = 0.25,
     kmeans: bool = True,
-    expire: float = 0.1,
+    expire: float = 0.3,
     depth: int = 4,
     levels: tuple[int, ...] = (8, 5, 5, 5),
-    channels: tuple[int, ...] = (32, 64),
-    blocks: int = 2,
-    likelihood: str = "auto",
-    prior: Literal["pixelcnn", "uniform"] = "pixelcnn",
-    prior_epochs: int = 10,
     conditional: bool = False,
     **shared: Any,
 ) -> "Plan":
@@ -90,33 +136,17 @@ def vq_vae(
         quantiser: ema, a codebook of running means; gradient, a codebook moved by its loss, most of which stays
             unused; residual, several codebooks in sequence; or fsq, which rounds numbers to a few levels each.
         decay: Of the running means.
-        commitment: Weight of the squared distance between features and their codes, summed over an example.
-        kmeans: Start the codebook from k-means of the first features, and not from N(0, I).
+        kmeans: Start the codebook from k-means of the first features; it starts from N(0, I) otherwise.
         expire: Put codes elsewhere whose share of the features is below so much of the fair one; 0 for never.
         depth: Codebooks of the residual quantiser.
         levels: Of each number, for fsq; their product is the number of codes.
-        channels: Channels of the encoder's convolutions, each of which halves the image; the decoder has them in
-            reverse.
-        blocks: Residual blocks of the encoder, and of the decoder.
-        likelihood: As in the recipe vae.
-        prior: Of the codes: pixelcnn, fitted to those of the training data when the rest is trained; or uniform.
-        prior_epochs: Passes over the codes in its training.
-        conditional: Tell it the label of an example, so that samples of a class can be drawn; the codes know nothing
-            of labels.
+        conditional: Tell the prior the label of an example, so that samples of a class can be drawn; the codes know
+            nothing of labels.
     """
-    from vaekit.distributions import Conditional, PixelCNNPrior, UniformCodes
-    from vaekit.distributions import likelihood as likelihood_of
-    from vaekit.models import VectorQuantized
-    from vaekit.networks import FeatureDecoder, FeatureEncoder
-    from vaekit.objectives import Commitment
-    from vaekit.objectives.base import choice
-    from vaekit.recipes.build import context_of, start_at_mean
-    from vaekit.stages import ExPostDensity
+    from vaekit.distributions import PixelCNNPrior
+    from vaekit.networks import FeatureEncoder
+    from vaekit.recipes.build import context_of
 
-    fitted = choice("prior", prior, ("pixelcnn", "uniform")) == "pixelcnn"
-    context, context_dim = context_of(data) if conditional else (None, 0)
-    name = data.suggested if likelihood == "auto" else likelihood
-    density = likelihood_of(name, data.shape)
     book = quantiser_of(
         quantiser,
         codes=codes,
@@ -127,17 +157,9 @@ def vq_vae(
         depth=depth,
         levels=levels,
     )
-    encoder = FeatureEncoder(data.shape, book.dim, channels, blocks=blocks)
-    decoder = FeatureDecoder(book.dim, density.parameter_shape, tuple(reversed(channels)), blocks=blocks)
-    start_at_mean(decoder.output, density, data)
+    context, size = context_of(data) if conditional else (None, 0)
+    encoder = FeatureEncoder(data.shape, book.dim, shared["channels"], blocks=shared["blocks"])
     grid = book.grid(encoder.out_shape[1:])
-    model = VectorQuantized(
-        encoder,
-        book,
-        Conditional(decoder, density),
-        PixelCNNPrior(grid, book.codes, context_dim, epochs=prior_epochs) if fitted else UniformCodes(grid, book.codes),
-        context=context,
+    return quantised(
+        data, encoder, book, lambda epochs: PixelCNNPrior(grid, book.codes, size, epochs=epochs), context, **shared
     )
-    stages = {"stages": (ExPostDensity("prior"),)} if fitted else {}
-    parts = Parts(objective=lambda _: Commitment(commitment), plan=stages)
-    return planned(data, model, parts, name, **shared, warmup=0.0)

@@ -141,6 +141,10 @@ def _headline(test: Mapping[str, Any], training: Mapping[str, Any]) -> list[_Num
         active, of = test["active_units"], test.get("latent_dim")
         shown = text.count(active) + (f" / {text.count(of)}" if of is not None else "")
         cards.append(_Number("Active units", str(active), shown, "", "latent units that depend on x"))
+    if "perplexity" in test and "codes" in test:
+        shown = f"{text.count(round(test['perplexity']))} / {text.count(test['codes'])}"
+        note = "codes in use in effect: exp of the entropy of their frequencies"
+        cards.append(_Number("Perplexity", str(test["perplexity"]), shown, "codes", note))
     if "seconds" in training:
         seconds = training["seconds"]
         cards.append(_Number("Training time", str(seconds), text.duration(seconds), "", training.get("device", "")))
