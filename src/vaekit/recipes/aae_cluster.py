@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from vaekit.plan import DataSpec, Plan
 
 
-@sharing(compose, without=("warmup", "latent_dim"), hidden=(1000, 1000), activation="relu", epochs=60)
+@sharing(compose, without=("warmup", "latent_dim"), hidden=(600, 600), activation="relu", epochs=60)
 def aae_cluster(
     data: "DataSpec",
     *,
     categories: int = 30,
     style_dim: int = 5,
     category_generator: float = 2.0,
-    style_generator: float = 2.0,
-    warmup: float = 0.5,
+    style_generator: float = 1.0,
+    warmup: float | None = None,
     noise_level: float = 0.3,
     rival_hidden: tuple[int, ...] = (200, 200),
-    rival_learning_rate: float = 3e-4,
+    rival_learning_rate: float = 5e-4,
     **shared: Any,
 ) -> "Plan":
     """Adversarial autoencoder that clusters: its code is one of several categories, by softmax, and the style.
@@ -40,7 +40,7 @@ def aae_cluster(
         style_dim: Units of the style.
         category_generator: Weight of the encoder's loss against the discriminator of categories.
         style_generator: Weight of its loss against the discriminator of styles.
-        warmup: Epochs over which category_generator rises from 0.
+        warmup: Epochs over which category_generator rises from 0; by default 1, or half of all if that is less.
         noise_level: Standard deviation of the noise on what the encoder sees in training.
         rival_hidden: Widths of the hidden layers of each discriminator.
         rival_learning_rate: Adam's first step size for the discriminators.
@@ -52,6 +52,6 @@ def aae_cluster(
         rival_hidden,
         rival_learning_rate,
         noise_level,
-        warmup,
+        min(1.0, max(shared["epochs"], 0) / 2) if warmup is None else warmup,
     )
     return compose(data, parts, **shared, latent_dim=categories + style_dim, warmup=0.0)

@@ -135,7 +135,7 @@ def _labelled(data: "DataSpec", count: int, transform: str, likelihood: str) -> 
     return Labelled(torch.tensor(x), torch.from_numpy(data.examples.labels[rows]), seen)
 
 
-@sharing(compose, without=("warmup", "latent_dim"), hidden=(1000, 1000), activation="relu", epochs=60)
+@sharing(compose, without=("warmup", "latent_dim"), hidden=(600, 600), activation="relu", epochs=60)
 def aae_semi(
     data: "DataSpec",
     *,
@@ -144,7 +144,7 @@ def aae_semi(
     supervision: float = 20.0,
     category_generator: float = 2.0,
     style_generator: float = 2.0,
-    warmup: float = 0.5,
+    warmup: float | None = None,
     noise_level: float = 0.3,
     rival_hidden: tuple[int, ...] = (200, 200),
     rival_learning_rate: float = 3e-4,
@@ -165,7 +165,7 @@ def aae_semi(
         supervision: Weight of the cross-entropy of labelled examples.
         category_generator: Weight of the encoder's loss against the discriminator of classes.
         style_generator: Weight of its loss against the discriminator of styles.
-        warmup: Epochs over which category_generator rises from 0.
+        warmup: Epochs over which category_generator rises from 0; by default 1, or half of all if that is less.
         noise_level: Standard deviation of the noise on what the encoder sees in training.
         rival_hidden: Widths of the hidden layers of each discriminator.
         rival_learning_rate: Adam's first step size for the discriminators.
@@ -178,7 +178,7 @@ def aae_semi(
         rival_hidden,
         rival_learning_rate,
         noise_level,
-        warmup,
+        min(1.0, max(shared["epochs"], 0) / 2) if warmup is None else warmup,
         known,
         supervision,
     )
