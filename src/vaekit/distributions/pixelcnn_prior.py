@@ -161,7 +161,7 @@ class PixelCNNPrior(nn.Module):
         kernel: int = 3,
         epochs: int = 10,
         batch_size: int = 100,
-        learning_rate: float = 2e-3,
+        learning_rate: float = 3e-3,
     ) -> None:
         super().__init__()
         for name, size in (("epochs", epochs), ("batch_size", batch_size)):
