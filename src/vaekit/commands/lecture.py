@@ -81,27 +81,22 @@ def _run(
     from vaekit.runs import Run, RunState
 
     run = Run(directory)
+    options: dict[str, Any] = {"out": directory, "seed": seed, "nll_samples": 0, "progress": progress, **arguments}
     if run.state is RunState.ABSENT:
-        return train(
-            recipe,
-            data,
-            data_options=data_options,
-            out=directory,
-            seed=seed,
-            nll_samples=0,
-            progress=progress,
-            **arguments,
-        )
-    if run.state is RunState.FOREIGN:
-        raise RequestError(f"{directory} exists and is no run directory; nothing in it is touched: pass another --out")
-    run.check_same(recipe, {**arguments, "seed": seed})
-    if run.config["data"]["reference"] != data:
-        raise RequestError(
-            f"{directory} was trained on {run.config['data']['reference']}; expected {data}: pass another --out"
-        )
-    if run.state is RunState.COMPLETE:
-        return run
-    return train(recipe, out=directory, seed=seed, nll_samples=0, resume=True, progress=progress, **arguments)
+        train(recipe, data, data_options=data_options, **options)
+    else:
+        if run.state is RunState.FOREIGN:
+            raise RequestError(
+                f"{directory} exists and is no run directory; nothing in it is touched: pass another --out"
+            )
+        run.check_same(recipe, {**arguments, "seed": seed})
+        if run.config["data"]["reference"] != data:
+            raise RequestError(
+                f"{directory} was trained on {run.config['data']['reference']}; expected {data}: pass another --out"
+            )
+        if run.state is not RunState.COMPLETE:
+            train(recipe, resume=True, **options)
+    return Run(directory)  # read anew, so that the picture is of what is kept
 
 
 def _column(run: "Run", title: str, seed: int) -> "Column":
