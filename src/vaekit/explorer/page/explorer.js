@@ -108,6 +108,7 @@ export function mount(element, description, backend) {
 
   function present(values, z) {
     shown = { z, values };
+    beside.style.visibility = z === app.z ? "" : "hidden"; // it is the original of what is kept, not of what is passed
     if (picture.show) picture.show(stage, values, view);
     else picture.draw(big, values, view);
     if (looking) {
