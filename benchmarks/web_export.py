@@ -17,8 +17,8 @@ from benchmarks.machine import write
 ROOT = Path(__file__).parents[1]
 PROTOCOL = (
     "headless Chromium on the same machine, the page served from its folder; loading, pointer, panning and zooming as "
-    "benchmarks.explorer measures them on the live page; decoding: one point through the decoder, 300 of them in a row, "
-    "the first 30 not counted"
+    "benchmarks.explorer measures them on the live page; decoding: one point through the decoder, 300 of them in a row,"
+    " the first 30 not counted"
 )
 TIMES = 300
 
