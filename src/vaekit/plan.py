@@ -31,11 +31,11 @@ class DataSpec:
         size: Number of training examples.
         classes: Number of classes, where the examples have labels.
         context_shape: Shape of what else a conditional model is told of one example, where there is anything.
-        sequences: Whether that begins with the number of the example's sequence.
         mean: Mean of the training examples as fractions of the largest level, shape `shape`; None when a saved
             model is rebuilt, where weights are loaded anyway.
         examples: The training examples with their labels, for a recipe that takes some of them; None when a saved
             model is rebuilt.
+        sequences: Whether a context begins with the number of the example's sequence.
 
     Example:
         >>> DataSpec.from_json(DataSpec("mnist", (1, 28, 28), 256, "bernoulli").to_json()).shape
@@ -49,9 +49,9 @@ class DataSpec:
     size: int = 0
     classes: int | None = None
     context_shape: tuple[int, ...] | None = None
-    sequences: bool = False
     mean: np.ndarray[Any, Any] | None = field(default=None, compare=False, repr=False)
     examples: "Split | None" = field(default=None, compare=False, repr=False)
+    sequences: bool = False
 
     @classmethod
     def of(cls, data: "Dataset") -> "DataSpec":
@@ -70,9 +70,9 @@ class DataSpec:
             len(data.train),
             data.classes,
             told,
-            data.train.sequence is not None and told is not None and len(told) == 1,
             mean,
             data.train,
+            sequences=data.train.sequence is not None and told is not None and len(told) == 1,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -168,3 +168,10 @@ def test_vectors_have_what_applies_to_them():
     assert found["reconstruction"]["mse"] > 0
     assert "psnr" not in found["reconstruction"]
     assert found["generation"]["features"] == "values"
+
+
+def test_the_help_names_every_family():
+    from vaekit import evaluate
+
+    said = " ".join(evaluate.__doc__.split("metrics: ")[1].split("nll_samples: ")[0].split())
+    assert said.startswith(f"Families between commas, of {', '.join(FAMILIES)};")

@@ -58,9 +58,7 @@ def evaluate_model(
         model: The model.
         data: The data set.
         transform: From data as stored to what the likelihood describes.
-        metrics: Families, of "likelihood", "annealed", "aggregate", "prior-match", "code-use", "amortisation",
-            "reconstruction", "generation", "conditioning", "classification", "attributes", "disentanglement"; or
-            "all".
+        metrics: Names in `vaekit.evaluation.FAMILIES`, or "all".
         split: "train", "validation" or "test".
         samples: Numbers of importance samples.
         annealed: Examples of the annealed importance sampling, the first ones.
