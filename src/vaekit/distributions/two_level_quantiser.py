@@ -216,7 +216,7 @@ class TwoLevelPrior(nn.Module):
         return found | {"bits_per_code": bits}
 
     def _bottom(self, top: Tensor) -> Distribution:
-        return self.bottom(self._told(top))
+        return cast(Distribution, self.bottom(self._told(top)))
 
     def _told(self, top: Tensor) -> Tensor:
         return self.names[top].movedim(-1, 1)

@@ -31,10 +31,10 @@ def vq_vae_2(data: "DataSpec", *, top_channels: int = 64, **shared: Any) -> "Pla
 
     codes, size, channels, blocks = shared.pop("codes"), shared.pop("code_dim"), shared["channels"], shared["blocks"]
     options = {name: shared.pop(name) for name in ("decay", "expire", "kmeans")}
-    books = [MovingCodebook(codes, size, **options) for _ in range(2)]
+    above, below = MovingCodebook(codes, size, **options), MovingCodebook(codes, size, **options)
     encoder = FeatureEncoder(data.shape, size, channels, blocks=blocks)
     down = FeatureEncoder(encoder.out_shape, size, (top_channels,), blocks=blocks)
     up = FeatureDecoder(size, encoder.out_shape, (top_channels,), blocks=blocks)
     grid, coarse = encoder.out_shape[1:], down.out_shape[1:]
-    book = TwoLevelQuantiser(*books, down, up, nn.Conv2d(2 * size, size, 1), grid, coarse)
+    book = TwoLevelQuantiser(above, below, down, up, nn.Conv2d(2 * size, size, 1), grid, coarse)
     return quantised(data, encoder, book, lambda epochs: TwoLevelPrior(grid, coarse, codes, epochs=epochs), **shared)
