@@ -9,6 +9,7 @@ from vaekit.commands.codes import decode, encode
 from vaekit.commands.examples import reconstruct, sample
 from vaekit.commands.lecture import three_ways
 from vaekit.commands.moves import interpolate, manifold, traverse
+from vaekit.commands.regress import regress
 
 __all__ = [
     "attribute",
@@ -17,6 +18,7 @@ __all__ = [
     "interpolate",
     "manifold",
     "reconstruct",
+    "regress",
     "sample",
     "three_ways",
     "traverse",

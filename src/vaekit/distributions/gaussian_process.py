@@ -91,6 +91,8 @@ class GaussianProcess(nn.Module):
         self.kernel.requires_grad_(False)  # the regression is not trained, the codes are
         self.variances, self.inducing, self.jitter = variances, inducing, jitter
 
+    # Whether a factor succeeds is asked of the numbers, which the compiler cannot follow.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(
         self,
         x: Tensor,
@@ -268,14 +270,13 @@ def _named(name: str, length_scale: float) -> nn.Module:
     if not 0 < length_scale < math.inf:
         raise RequestError(f"length_scale is {length_scale}; expected a number above 0: pass 1.0, say")
     try:
-        from gpytorch.kernels import MaternKernel, RBFKernel, ScaleKernel
+        from gpytorch.kernels import MaternKernel, RBFKernel
     except ImportError:
         raise RequestError(
             'gpytorch is not installed; regression in latent space needs it: pip install "vaekit[regression]"'
         ) from None
-    base = RBFKernel() if name == "rbf" else MaternKernel(nu=int(name[-3]) / 2)
-    kernel = ScaleKernel(base)
-    base.lengthscale, kernel.outputscale = length_scale, 1.0
+    kernel = RBFKernel() if name == "rbf" else MaternKernel(nu=int(name[-3]) / 2)
+    kernel.lengthscale = length_scale
     return cast(nn.Module, kernel)
 
 

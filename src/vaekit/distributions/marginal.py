@@ -77,4 +77,5 @@ class Marginal(Distribution):
 
     def _apart(self, values: Tensor) -> Tensor:
         """Put the draws on an axis of their own."""
-        return values.unflatten(0, (self.draws, -1))
+        apart: Tensor = values.unflatten(0, (self.draws, -1))
+        return apart

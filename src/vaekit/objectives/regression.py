@@ -33,11 +33,12 @@ class LatentRegression(ELBO):
     .. math::
         \text{loss} = -\text{ELBO} - w(t)\, \mathbb E_{z_* \sim p(z_* \mid Z, X, x_*)} \log p(y_* \mid z_*)
 
-    In each batch a random part of the rows is hidden; z at their inputs is drawn from the Gaussian process given the
-    posteriors of the others, and what it decodes to is held against the hidden rows. The process has no weights to
-    train: the gradient goes through its solve into encoder and decoder, until latent space is a place where
-    regression is right. The bound is taken over all rows of a batch, the regression over the hidden ones, each as a
-    mean. The batch should be made of windows, `vaekit.data.order.Windows`, so that hidden rows have neighbours.
+    In each batch every so-many-th row is hidden, from a random one on; z at their inputs is drawn from the Gaussian
+    process given the posteriors of the others, and what it decodes to is held against the hidden rows. The process
+    has no weights to train: the gradient goes through its solve into encoder and decoder, until latent space is a
+    place where regression is right. The bound is taken over all rows of a batch, the regression over the hidden ones,
+    each as a mean. The batch should be made of windows, `vaekit.data.order.Windows`, so that hidden rows have
+    neighbours on both sides, as the frames have that are asked for later.
 
     Only rows that are trained on are ever hidden: what a protocol holds out never enters.
 
@@ -50,7 +51,7 @@ class LatentRegression(ELBO):
     Arguments:
         beta: Weight of the rate: a number, or a schedule over epochs.
         weight: Weight w of the regression: a number, or a schedule, which is 0 until fine-tuning begins.
-        hidden: Part of a batch that is hidden.
+        every: Which rows are hidden: one in so many, at least 2.
         samples: Draws of z, and of z at the hidden rows.
         estimator: "analytic" or "monte-carlo"; see `ELBO`.
 
@@ -69,14 +70,14 @@ class LatentRegression(ELBO):
         beta: float | Schedule = 1.0,
         weight: float | Schedule = 1.0,
         *,
-        hidden: float = 0.5,
+        every: int = 2,
         samples: int = 1,
         estimator: Estimator = "analytic",
     ) -> None:
         super().__init__(beta, samples, estimator)
-        if not 0 < hidden < 1:
-            raise RequestError(f"hidden is {hidden}; expected a part of the batch, above 0 and below 1: pass 0.5")
-        self.hidden = hidden
+        if every < 2:
+            raise RequestError(f"every is {every}; expected to hide one row in 2 or more: pass 2")
+        self.every = every
         self.anneal("regression", weight, "pass 1 for the published loss")
 
     def forward(self, model: Infers, x: Tensor, context: Tensor | None = None) -> Loss:
@@ -95,7 +96,9 @@ class LatentRegression(ELBO):
 
     def _regression(self, model: Regresses, q: Distribution, x: Tensor, context: Tensor) -> Tensor:
         """The mean of minus the log-likelihood of hidden rows; of a single row, given nothing."""
-        hidden, seen = torch.randperm(len(x), device=x.device).tensor_split([max(1, round(self.hidden * len(x)))])
+        rows = torch.arange(len(x), device=x.device)
+        chosen = (rows - torch.randint(min(self.every, len(x)), (), device=x.device)) % self.every == 0
+        hidden, seen = rows[chosen], rows[~chosen]
         variance = variance_of(q)
         known = None if variance is None else variance[seen]
         p = model.regress_latent(q.mean[seen], known, context[seen], context[hidden])

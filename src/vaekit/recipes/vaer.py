@@ -30,7 +30,7 @@ def vaer(
     inducing: int | None = None,
     weight: float = 1.0,
     fine_tune: float = 0.5,
-    held_out: float = 0.5,
+    every: int = 2,
     window: int = 50,
     beta: float = 1.0,
     **shared: Any,
@@ -52,7 +52,7 @@ def vaer(
         inducing: Number of inducing points, for sequences of more rows; the exact solve by default.
         weight: Of the regression in fine-tuning; 0 for an autoencoder with a Gaussian process fitted afterwards.
         fine_tune: Part of the epochs that fine-tune.
-        held_out: Part of a batch that is hidden from the regression.
+        every: One row in so many of a batch is hidden, and regressed from the others.
         window: Rows of a sequence that stay together in a batch.
         beta: Weight of the rate after its warm-up.
     """
@@ -74,7 +74,7 @@ def vaer(
         return VAERegression(encoder, decoder, prior, inputs, process)
 
     def objective(rate: "Schedule") -> "LatentRegression":
-        return LatentRegression(rate, joins, hidden=held_out)
+        return LatentRegression(rate, joins, every=every)
 
     fitted = (MarginalLikelihood(),) if hyperparameters == "marginal" else ()
     parts = Parts(

@@ -24,7 +24,7 @@ _BLOCKS = 8
 Points = tuple[Tensor, Tensor, Tensor | None]
 
 
-def maximise_marginal(process: GaussianProcess, blocks: Sequence[Points], steps: int = 30) -> float:
+def maximise_marginal(process: GaussianProcess, blocks: Sequence[Points], steps: int = 12) -> float:
     r"""Set a process's kernel to the maximum of the log marginal likelihood, and return that, in nats per number.
 
     Blocks of points are taken as independent: the sum of their likelihoods is what is maximised, by L-BFGS, from the
@@ -39,13 +39,13 @@ def maximise_marginal(process: GaussianProcess, blocks: Sequence[Points], steps:
         >>> x = torch.linspace(0, 20, 60)[:, None]
         >>> process = GaussianProcess(length_scale=1.0)
         >>> _ = maximise_marginal(process, [(x, torch.sin(x), torch.full_like(x, 1e-4))])
-        >>> 1.5 < process.kernel.base_kernel.lengthscale.item() < 4
+        >>> 1.5 < process.kernel.lengthscale.item() < 4
         True
     """
     count = sum(z.numel() for _, z, _ in blocks)
     parameters = list(process.kernel.parameters())
     before = [p.detach().clone() for p in parameters]
-    optimizer = torch.optim.LBFGS(parameters, max_iter=steps, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(parameters, max_iter=steps, max_eval=2 * steps, line_search_fn="strong_wolfe")
 
     def likelihood() -> Tensor:
         return torch.stack([process.log_marginal(x, z, v) for x, z, v in blocks]).sum() / count
@@ -80,11 +80,12 @@ def maximise_marginal(process: GaussianProcess, blocks: Sequence[Points], steps:
 class MarginalLikelihood:
     r"""The stage that fits the kernel of a regression to the codes of the training data; see `maximise_marginal`.
 
-    Blocks are runs of rows of one sequence, as many as eight, spread over the data.
+    Blocks are runs of rows of one sequence, as many as eight, spread over the data. A named kernel has a length scale
+    and no variance of its own: that is 1, as of the prior N(0, I) that the codes are held to.
     """
 
     name: str = "kernel"
-    steps: int = 30
+    steps: int = 12
 
     def fit(
         self,
@@ -106,6 +107,5 @@ class MarginalLikelihood:
         starts = [starts[i] for i in torch.linspace(0, len(starts) - 1, min(_BLOCKS, len(starts))).round().int()]
         blocks = [(x[a:b], z[a:b], None if v is None else v[a:b]) for a, b in starts]
         found = {"log_marginal": maximise_marginal(model.process, blocks, self.steps)}
-        base = getattr(model.process.kernel, "base_kernel", model.process.kernel)
-        scale = getattr(base, "lengthscale", None)
+        scale = getattr(model.process.kernel, "lengthscale", None)
         return found if scale is None else {**found, "length_scale": float(scale.mean())}

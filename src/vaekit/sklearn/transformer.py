@@ -24,6 +24,7 @@ from vaekit.models.vae import VAE
 from vaekit.plan import DataSpec, Plan
 from vaekit.recipes.compose import Parts, compose
 from vaekit.schedules import Cosine
+from vaekit.sklearn.pickling import HoldsModel
 from vaekit.training import Interrupted, fit
 from vaekit.training.engine import SingleDevice
 
@@ -58,7 +59,7 @@ class _Architecture(NamedTuple):
         return cast(VAE, plan.model)
 
 
-class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsModel, BaseEstimator):  # type: ignore[misc]
     r"""A variational autoencoder of two multilayer perceptrons: reduce dimensions, score, sample.
 
     It is fitted by maximising the evidence lower bound
@@ -280,7 +281,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def _model(self, dtype: np.dtype[Any]) -> VAE:
         """The model in the precision of the data, so that its answers do not depend on how they are batched."""
         on_mps = next(self.model_.parameters()).device.type == "mps"  # which has no float64
-        return copy.deepcopy(self.model_).double() if dtype == np.float64 and not on_mps else self.model_
+        model = cast(VAE, self.model_)
+        return copy.deepcopy(model).double() if dtype == np.float64 and not on_mps else model
 
     @torch.no_grad()
     def _mapped(self, rows: Reals, call: Callable[[VAE, Tensor], Tensor]) -> Reals:
@@ -295,18 +297,5 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    # A pickle holds the weights as arrays: it opens on a machine without the device it was made on.
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        if "model_" in state:
-            state["model_"] = {name: tensor.cpu().numpy() for name, tensor in self.model_.state_dict().items()}
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "model_" in state:
-            spec = DataSpec("X", (self._architecture.features,), None, "gaussian")
-            model = self._architecture.network(spec)
-            model.load_state_dict({name: torch.tensor(array) for name, array in state["model_"].items()})
-            self.model_ = model.eval()
+    def _untrained(self) -> VAE:
+        return self._architecture.network(DataSpec("X", (self._architecture.features,), None, "gaussian"))
