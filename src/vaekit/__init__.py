@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from vaekit.comparison.compare import compare
     from vaekit.data import load_dataset
     from vaekit.errors import RequestError
+    from vaekit.explorer import explore
     from vaekit.plan import Plan
     from vaekit.runs import Run
 
-__all__ = ["Plan", "RequestError", "Run", "__version__", "compare", "evaluate", "load", "load_dataset", "train"]
+__all__ = [
+    "Plan", "RequestError", "Run", "__version__", "compare", "evaluate", "explore", "load", "load_dataset", "train",
+]  # fmt: skip
 
 __version__ = "0.1.0"
 
@@ -24,13 +27,14 @@ _HOMES = {
     "Run": "vaekit.runs",
     "compare": "vaekit.comparison",
     "evaluate": "vaekit.api",
+    "explore": "vaekit.explorer",
     "load": "vaekit.api",
     "load_dataset": "vaekit.data",
     "train": "vaekit.api",
 }
 _MODULES = (
-    "comparison", "data", "distributions", "evaluation", "figures", "latent",
-    "models", "networks", "objectives", "recipes", "schedules",
+    "comparison", "data", "distributions", "evaluation", "explorer", "export", "figures", "latent",
+    "models", "networks", "objectives", "recipes", "regression", "schedules",
 )  # fmt: skip
 
 

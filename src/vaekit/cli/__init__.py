@@ -171,6 +171,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "attribute": commands.attribute,
     "manifold": commands.manifold,
     "three-ways": commands.three_ways,
+    "regress": commands.regress,
     "export": export,
     "explore": explore,
 }

@@ -38,13 +38,13 @@ RECIPES = {
     "aae-style": "vaekit.recipes.aae_style:aae_style",
     "aae-semi": "vaekit.recipes.aae_semi:aae_semi",
     "aae-cluster": "vaekit.recipes.aae_cluster:aae_cluster",
+    "vq-vae": "vaekit.recipes.vq_vae:vq_vae",
+    "vq-vae-2": "vaekit.recipes.vq_vae_2:vq_vae_2",
     "dfc-vae": "vaekit.recipes.dfc_vae:dfc_vae",
     "vaer": "vaekit.recipes.vaer:vaer",
     "vaer-motion": "vaekit.recipes.vaer_motion:vaer_motion",
     "vaer-video": "vaekit.recipes.vaer_video:vaer_video",
     "vaer-pose2image": "vaekit.recipes.vaer_pose2image:vaer_pose2image",
-    "vq-vae": "vaekit.recipes.vq_vae:vq_vae",
-    "vq-vae-2": "vaekit.recipes.vq_vae_2:vq_vae_2",
 }
 
 
