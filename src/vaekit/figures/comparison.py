@@ -57,7 +57,7 @@ def columns(models: Sequence[Column], *, label_names: Sequence[str] | None = Non
     Example:
         >>> x = np.zeros((4, 1, 5, 5))
         >>> one = Column("one", np.zeros((3, 2)), [0, 1, 1], x, x.reshape(2, 2, 1, 5, 5))
-        >>> [ax.get_title() for ax in columns([one, one]).axes][:2]
+        >>> [ax.get_title(loc="left") for ax in columns([one, one]).axes][:2]
         ['one', 'one']
     """
     if not models:

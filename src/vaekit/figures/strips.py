@@ -118,7 +118,7 @@ def titled(figure: Figure, title: str) -> Figure:
 
     Example:
         >>> figure = Figure(figsize=(3, 2))
-        >>> titled(figure, "A title").texts[0].get_text()
+        >>> titled(figure, "A title").texts[0].get_text().strip()
         'A title'
     """
     high = figure.get_figheight()
