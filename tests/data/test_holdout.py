@@ -23,7 +23,7 @@ def test_a_hole_is_one_run_inside_each_sequence_and_moves_with_the_seed():
             rows = np.flatnonzero(hidden)
             assert len(rows) == round(0.3 * len(hidden))
             assert rows[-1] - rows[0] == len(rows) - 1
-            assert 0 < rows[0] and rows[-1] < len(hidden) - 1
+            assert 0 < rows[0] <= rows[-1] < len(hidden) - 1
             places.add(int(rows[0]))
     assert len(places) > 4
 

@@ -90,7 +90,15 @@ _ABOUT = [
     )
 ]
 # These look at the data as stored, or at codes, whatever the likelihood is a density of.
-_AS_STORED = ("reconstruction", "generation", "conditioning", "attributes", "classification", "prior_match", "disentanglement")
+_AS_STORED = (
+    "reconstruction",
+    "generation",
+    "conditioning",
+    "attributes",
+    "classification",
+    "prior_match",
+    "disentanglement",
+)
 _SEED = re.compile(r"\bseed (\d+)\b")
 _RESULT = re.compile(r", and at that limit: [^;]*")  # what came out, which is no part of how it was measured
 _BITS = ("bits as stored", "dynamic binarisation")
