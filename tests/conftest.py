@@ -1,7 +1,7 @@
 r"""What tests of whole runs share."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,26 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import vaekit
 
     return vaekit.train("vae", "digits", out=tmp_path_factory.mktemp("finished") / "run", **TINY).directory
+
+
+# Without what it would look up on the network.
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")  # a longer one would keep an event loop running, which other tests start themselves
+def browser() -> Iterator[Any]:
+    """Chromium, without a window, to look at pages as a reader does."""
+    api = pytest.importorskip("playwright.sync_api", reason="pages are looked at only where playwright is")
+    if not shutil.which(CHROMIUM):
+        pytest.skip(f"pages are looked at only where {CHROMIUM} is")
+    with api.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ r"""The page, driven in a real browser."""
 import base64
 import io
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,24 +11,7 @@ from PIL import Image
 from vaekit.explorer.description import description_of
 from vaekit.explorer.service import Service
 
-CHROMIUM = Path("/usr/bin/chromium")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the page is not tested")
 pytest.importorskip("tornado", reason="the extra explore is not installed: the page is not tested")
-if not CHROMIUM.exists():
-    pytest.skip(f"there is no {CHROMIUM}: the page is not tested", allow_module_level=True)
-
-FLAGS = [
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

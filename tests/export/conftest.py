@@ -1,27 +1,13 @@
-r"""What tests of the exported page share: a server of one folder, a browser, and onnxruntime-web where it is."""
+r"""What tests of the exported page share: a server of one folder, and onnxruntime-web where it is."""
 
 import functools
 import http.server
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="session")
@@ -37,18 +23,6 @@ def onnxruntime_web() -> Path:
             "file in ONNXRUNTIME_WEB"
         )
     return installed
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium, without a window."""
-    api = pytest.importorskip("playwright.sync_api", reason="the exported page is run only where playwright is")
-    if not shutil.which(CHROMIUM):
-        pytest.skip(f"the exported page is run only where {CHROMIUM} is")
-    with api.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -25,6 +25,9 @@ check(recipes.get("vae")(spec, likelihood="continuous-bernoulli", hidden=(8,)).m
 model = recipes.get("vae")(spec, hidden=(8,)).model
 check(VAE(Conditional(MLP((1, 4, 4), (24,)), Point(24)), model.decoder, model.prior))
 check(VAE(model.encoder, model.decoder, model.prior, ImportanceWeighted(3)))
+from vaekit.distributions.gaussian_process import GaussianProcess
+GaussianProcess()  # a library that registers divergences of its own, and has PyTorch forget
+check(recipes.get("vae")(spec, hidden=(8,)).model)
 """
 
 

@@ -1,6 +1,8 @@
 r"""Kullback-Leibler divergences in closed form."""
 
-__all__ = ["kl_divergence"]
+__all__ = ["find_formula", "find_formulas", "kl_divergence"]
+
+import contextlib
 
 import torch
 from torch import Tensor
@@ -60,7 +62,29 @@ def _kl_full_diagonal(q: MultivariateNormal, p: Independent[Distribution]) -> Te
 register_kl(Independent, MultivariateNormal)(_kl_diagonal_full)
 register_kl(MultivariateNormal, Independent)(_kl_full_diagonal)
 
-# PyTorch finds the formula for a pair of types by a search that torch.compile cannot trace, and then remembers it.
-# Found here, the commonest does not break a compiled step in two.
+_found: list[tuple[Distribution, Distribution]] = []
+
+
+def find_formula(q: Distribution, p: Distribution) -> None:
+    r"""Have PyTorch find the divergence of two types now, or that there is none, and not in a compiled step.
+
+    It finds a formula by a search that torch.compile cannot trace, and then remembers it, until another is registered.
+    A module that registers one therefore calls this afterwards, which finds all the others again.
+
+    Arguments:
+        q: A distribution of the first type.
+        p: One of the second.
+    """
+    _found.append((q, p))
+    find_formulas()
+
+
+def find_formulas() -> None:
+    r"""Find again the formulas of all pairs that `find_formula` was given, after a library has registered its own."""
+    for q, p in _found:
+        with contextlib.suppress(NotImplementedError):
+            _registered(q, p)
+
+
 _diagonal: Independent[Distribution] = Independent(Normal(torch.zeros(1), torch.ones(1)), 1)
-kl_divergence(_diagonal, _diagonal)
+find_formula(_diagonal, _diagonal)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
-from vaekit.distributions.divergences import kl_divergence
+from vaekit.distributions.divergences import find_formula
 
 
 class FullNormal(MultivariateNormal):
@@ -40,8 +40,7 @@ class FullNormal(MultivariateNormal):
         return z, -noise.square().sum(-1) / 2 - log_scales - shape[-1] / 2 * math.log(2 * math.pi)
 
 
-# The formulas are found once here, for the reason given in `divergences`.
 _full = FullNormal(torch.zeros(1), scale_tril=torch.ones(1, 1))
 _diagonal: Independent[Distribution] = Independent(Normal(torch.zeros(1), torch.ones(1)), 1)
 for _p in (_full, _diagonal, MultivariateNormal(torch.zeros(1), torch.eye(1))):
-    kl_divergence(_full, _p)
+    find_formula(_full, _p)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from vaekit.distributions.divergences import find_formulas
 from vaekit.errors import RequestError, nearest
 
 _KERNELS = ("rbf", "matern-1/2", "matern-3/2", "matern-5/2")
@@ -275,6 +276,7 @@ def _named(name: str, length_scale: float) -> nn.Module:
         raise RequestError(
             'gpytorch is not installed; regression in latent space needs it: pip install "vaekit[regression]"'
         ) from None
+    find_formulas()  # gpytorch has registered divergences of its own
     kernel = RBFKernel() if name == "rbf" else MaternKernel(nu=int(name[-3]) / 2)
     kernel.lengthscale = length_scale
     return cast(nn.Module, kernel)
