@@ -27,8 +27,8 @@ def export(
 
     Arguments:
         run: The run directory.
-        to: What to make: onnx, encoder.onnx and decoder.onnx; web, a page for any static host that decodes in the browser;
-            or huggingface, weights, configuration and a model card, which vaekit.load reads.
+        to: What to make: onnx, encoder.onnx and decoder.onnx; web, a page for any static host that decodes in the
+            browser; or huggingface, weights, configuration and a model card, which vaekit.load reads.
         parts: For onnx, which of the two files.
         half: For onnx and web, keep the weights in half precision, in files of half the size.
         onnxruntime_web: For web, the package onnxruntime-web, as a folder or as the .tgz file of `npm pack`; by default
