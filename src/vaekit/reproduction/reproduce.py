@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def reproduce(
     table: str,
     *,
+    data: str | None = None,
     rows: str | None = None,
     seeds: int = 3,
     epochs: int | None = None,
@@ -36,8 +37,11 @@ def reproduce(
     of the published one stays, with how much it is short by.
 
     Arguments:
-        table: Which one: mnist, mnist-static, mnist-autoencoders or sprites, which two processors can make; or
-            published-mnist, published-mnist-static or published-sprites, which want a GPU.
+        table: Which one: mnist, mnist-static, mnist-autoencoders, mnist-priors, mnist-categories, mnist-codes, faces
+            or sprites, which two processors can make; or published-mnist, published-mnist-static or
+            published-sprites, which want a GPU.
+        data: Where the data are of a table on data that do not ship: for faces, a folder of CelebA; by default celeba,
+            here.
         rows: Only these, by name or the start of a name, with semicolons between; the others stay as they are.
         seeds: Runs of each row, but for rows that take long; the seeds are 0, 1, ...
         epochs: Passes over the data, for all rows alike, in place of the table's own.
@@ -70,7 +74,7 @@ def reproduce(
         assert not unknown, f"{row.name} has {unknown}"
     for row in chosen:
         for seed in range(min(seeds, row.seeds or seeds)):
-            run = _run(Path(runs) / table / f"{_slug(row.name)}-seed{seed}", wanted, row, seed, epochs, progress)
+            run = _run(Path(runs) / table / f"{_slug(row.name)}-seed{seed}", wanted, row, seed, epochs, progress, data)
             _measure(run, wanted, nll_samples or wanted.nll_samples, limit, progress)
             _write(folder / table, wanted, Path(runs) / table)
     return folder / f"{table}.md"
@@ -97,7 +101,15 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
 
 
-def _run(directory: Path, table: Table, row: Row, seed: int, epochs: int | None, progress: bool) -> "Run":
+def _run(
+    directory: Path,
+    table: Table,
+    row: Row,
+    seed: int,
+    epochs: int | None,
+    progress: bool,
+    data: str | None,
+) -> "Run":
     """The run of a row and a seed: as it is, gone on with, or new."""
     from vaekit.api import train
     from vaekit.recipes import get
@@ -112,7 +124,7 @@ def _run(directory: Path, table: Table, row: Row, seed: int, epochs: int | None,
         run.check_same(row.recipe, {**arguments, "seed": seed})
     if run.state is RunState.COMPLETE:
         return run
-    options: dict[str, Any] = {} if started else {"data": table.data, "data_options": dict(table.data_options)}
+    options: dict[str, Any] = {} if started else {"data": data or table.data, "data_options": dict(table.data_options)}
     return train(
         row.recipe,
         **options,

@@ -60,6 +60,7 @@ class Table:
 _BURDA = "Burda et al. (2016), table 1, 5,000 samples, 3,280 epochs"
 _VAMP = "Tomczak and Welling (2018), 5,000 samples, gated layers, 2,000 epochs or less"
 _DSPRITES = "FactorVAE's authors and others, dSprites, 300,000 steps"
+_AAE = "Makhzani et al. (2015); as reported, thousands of epochs"
 _RAE = "Ghosh et al. (2020), table 1, in Inception's features"
 _ONE_LAYER = {"latent_dim": 50, "hidden": (200, 200), "activation": "tanh", "warmup": 4.0, "epochs": 20}
 
@@ -128,6 +129,89 @@ TABLES = {
         families=("generation", "reconstruction"),
         nll_samples=0,
         comparable=False,  # they are distances in the features of another network
+    ),
+    "mnist-priors": Table(
+        "Adversarial autoencoders in the plane: can their codes be told from draws of the prior?",
+        "mnist",
+        (
+            Row("N(0, I)", "aae", {"prior": "gaussian"}),
+            Row("flower of ten", "aae", {"prior": "mixture"}),
+            Row("Swiss roll", "aae", {"prior": "swiss-roll"}),
+        ),
+        columns=(
+            "prior_match.prior_accuracy",
+            "prior_match.prior_mmd",
+            "prior_match.prior_mmd_null",
+            "reconstruction.mse",
+        ),
+        arguments={"latent_dim": 2, "hidden": (500, 500), "epochs": 30},
+        families=("prior-match", "reconstruction"),
+        nll_samples=0,
+    ),
+    "mnist-categories": Table(
+        "Categories of adversarial autoencoders as classes: the share of test digits that are wrong",
+        "mnist",
+        (
+            Row("1,000 labels", "aae-semi", {"labelled": 1000}, 0.0160, _AAE),
+            Row("100 labels", "aae-semi", {"labelled": 100}, 0.0190, _AAE, seeds=1),
+            Row("30 clusters", "aae-cluster", {"categories": 30}, 0.0410, _AAE),
+            Row("16 clusters", "aae-cluster", {"categories": 16}, 0.0955, _AAE, seeds=1),
+        ),
+        columns=("classification.cluster_error", "classification.majority_error", "classification.clusters_used"),
+        arguments={"epochs": 40},
+        families=("classification",),
+        nll_samples=0,
+    ),
+    "mnist-codes": Table(
+        "VQ-VAE on MNIST, 7 by 7 codes of 128: how many are in use, and what a PixelCNN draws",
+        "mnist",
+        (
+            Row("running means, k-means, expiry", "vq-vae", {}),
+            Row(
+                "gradients from N(0, I)",
+                "vq-vae",
+                {"quantiser": "gradient", "kmeans": False, "prior": "uniform"},
+                seeds=1,
+            ),
+        ),
+        columns=(
+            "perplexity",
+            "used_codes",
+            "code_bits_per_dim",
+            "conditioning.class_agreement",
+            "reconstruction.mse",
+        ),
+        lower=False,
+        arguments={"codes": 128, "code_dim": 32, "channels": (16, 32), "conditional": True, "epochs": 8},
+        families=("likelihood", "reconstruction", "conditioning"),
+        nll_samples=0,
+    ),
+    "faces": Table(
+        "Faces, 64 by 64: one network and budget, held to pixels or to features",
+        "celeba",
+        (
+            Row("VAE", "vae", {"hidden": ()}),
+            Row("DFC-VAE", "dfc-vae", {"hidden": ()}, 0.8695, "Hou et al. (2016), CelebA whole, with VGG-19"),
+        ),
+        columns=(
+            "attributes.attribute_accuracy",
+            "attributes.attribute_balanced_accuracy",
+            "attributes.attribute_accuracy_pca",
+            "reconstruction.perceptual",
+            "reconstruction.sharpness",
+            "reconstruction.psnr",
+        ),
+        lower=False,
+        arguments={
+            "network": "conv",
+            "channels": (32, 64, 128, 256),
+            "latent_dim": 100,
+            "batch_size": 64,
+            "learning_rate": 5e-4,
+            "epochs": 60,
+        },
+        families=("reconstruction", "attributes"),
+        nll_samples=0,
     ),
     "published-mnist": Table(
         "The published protocols on dynamically binarised MNIST",
