@@ -109,7 +109,8 @@ class GaussianProcess(nn.Module):
         Arguments:
             x: Inputs, shape `(n, d)`; n may be 0.
             z: Points at them, shape `(n, latent_dim)`.
-            variance: Their variances, of that shape; None for exact points.
+            variance: Their variances, of that shape, or `(n, 1)` where all dimensions share them, which is solved at
+                once; None for exact points.
             new: New inputs, shape `(m, d)`.
             group: Numbers of groups of inputs, shape `(n,)`: what is in different groups is independent.
             new_group: The groups of the new inputs, shape `(m,)`.
@@ -156,7 +157,7 @@ class GaussianProcess(nn.Module):
         noise, targets = self._system(wide, v)
         volume = wide.new_zeros(())
         if self.variances == "scale" and v is not None:
-            targets, volume = targets[..., : wide.shape[1]], 0.5 * v.log().sum()
+            targets, volume = targets[..., : wide.shape[1]], 0.5 * v.log().expand_as(wide).sum()
         factor = self._factor(self._covariance(x, x, group, group) + torch.diag_embed(noise), x)
         white = torch.linalg.solve_triangular(factor, targets, upper=False)
         diagonal = factor.diagonal(dim1=-2, dim2=-1).log().sum() * (wide.shape[1] / len(noise))
@@ -168,9 +169,9 @@ class GaussianProcess(nn.Module):
         if v is None or self.variances == "none":
             return z.new_zeros(1, len(z)), z[None]
         if self.variances == "noise":
-            return v.T, z.T[:, :, None]
+            return v.T, (z[None] if v.shape[1] == 1 else z.T[:, :, None])
         # The kernel's factors sqrt(v_i) go to the points: one matrix serves all dimensions.
-        return z.new_zeros(1, len(z)), torch.cat([z / v.sqrt(), v.log()], dim=1)[None]
+        return z.new_zeros(1, len(z)), torch.cat([z / v.sqrt(), v.log().expand_as(z)], dim=1)[None]
 
     def _exact(self, x: Tensor, new: Tensor, group: Tensor | None, new_group: Tensor | None) -> _Solve:
         k, across = self._covariance(x, x, group, group), self._covariance(x, new, group, new_group)

@@ -29,7 +29,15 @@ class VAERegression(VAE):
     .. math::
         p(y_* \mid x_*, X, Y) = \mathbb E_{z_* \sim p(z_* \mid Z, X, x_*)}\, p(y_* \mid z_*)
 
-    where Z are the posteriors of the outputs observed: encode, regress, decode.
+    where Z are the posteriors of the outputs observed: encode, regress, decode. An output observed is met only as
+    well as the autoencoder says it. With `residuals`, another process, what it leaves is regressed as well, so that a
+    prediction between two outputs is between these and not between what was made of them:
+
+    .. math::
+        y_* = f(z_*) + K_* (K + \nu I)^{-1} \big( Y - f(m(X)) \big)
+
+    with f the decoder's mean and m that of the process in latent space. Were f linear and the kernels the same, this
+    would be the Gaussian process on the outputs itself; what the autoencoder adds is what is not linear.
 
     As everywhere the data are called x in code, here the outputs, and what they are told is the context: the inputs,
     after the number of the sequence where there are sequences. What is in different sequences is independent.
@@ -37,6 +45,7 @@ class VAERegression(VAE):
     References:
         Variational autoencoded regression: high dimensional regression of visual data on complex manifold
         (Yoo et al., 2017).
+        About regression-kriging: from equations to case studies (Hengl, Heuvelink and Rossiter, 2007).
 
     Arguments:
         encoder: :math:`q(z \mid x, y)`; its context is the standardised inputs, shape `(n, d)`.
@@ -45,8 +54,11 @@ class VAERegression(VAE):
         inputs: The units of the inputs.
         process: The Gaussian process, from positions, `Inputs.positions`, to z.
         objective: What to minimise; by default minus the evidence lower bound.
+        residuals: The process of what the decoder leaves of outputs observed; None to leave it. It is for outputs that
+            are real numbers, and takes them with a noise.
 
     Attributes:
+        noise: Variance of the residuals' noise, as a part of their own.
         width: What the standard deviation of a prediction is multiplied by: 1 until it is calibrated.
         quantiles: Quantiles of absolute errors by the calibrated standard deviation at 1 %, 2 %, ... 99 %, shape
             `(99,)`: those of a normal distribution until they are calibrated.
@@ -67,6 +79,7 @@ class VAERegression(VAE):
         torch.Size([2, 5])
     """
 
+    noise: Tensor
     width: Tensor
     quantiles: Tensor
 
@@ -78,9 +91,11 @@ class VAERegression(VAE):
         inputs: Inputs,
         process: GaussianProcess,
         objective: Objective | None = None,
+        residuals: GaussianProcess | None = None,
     ) -> None:
         super().__init__(encoder, decoder, prior, objective)
-        self.inputs, self.process = inputs, process
+        self.inputs, self.process, self.residuals = inputs, process, residuals
+        self.register_buffer("noise", torch.full((1, 1), 1e-2))
         levels = torch.arange(1, LEVELS + 1, dtype=torch.float64) / (LEVELS + 1)
         self.register_buffer("width", torch.ones(()))
         self.register_buffer("quantiles", Normal(0.0, 1.0).icdf(0.5 + levels / 2).float())
@@ -129,15 +144,39 @@ class VAERegression(VAE):
             RequestError: If `draws` is less than 1, a sequence of the new inputs has no output observed, or a context
                 has another size.
         """
-        z = self.latent_at(x, given, new, block=block)
-        return self.decode_latent(z, draws=draws, seed=seed)
+        z, left = self.latent_at(x, given, new, block=block)
+        return self.decode_latent(z, left, draws=draws, seed=seed)
 
-    def latent_at(self, x: Tensor, given: Tensor, new: Tensor, *, block: int = 256) -> Independent[Normal]:
-        r"""Return the distribution of z at new inputs, given outputs at others; see `regress`."""
+    def residual(self, x: Tensor, mean: Tensor, given: Tensor, new: Tensor) -> Tensor | None:
+        r"""Return what the decoder leaves at new inputs, shape `(m, *data_shape)`; None without such a process.
+
+        Arguments:
+            x: The outputs observed, shape `(n, *data_shape)`.
+            mean: Means of z that the process in latent space gives at their inputs, shape `(n, latent_dim)`.
+            given: Their contexts, shape `(n, ...)`.
+            new: Contexts of the new inputs, shape `(m, ...)`.
+        """
+        if self.residuals is None:
+            return None
+        left = x - torch.cat([self.decode(part).mean for part in mean.split(256)])
+        p = self.residuals(
+            self.inputs.positions(given),
+            left.flatten(1),
+            self.noise.expand(len(x), 1),
+            self.inputs.positions(new),
+            group=self.inputs.groups(given),
+            new_group=self.inputs.groups(new),
+        )
+        return p.mean.unflatten(1, x.shape[1:])
+
+    def latent_at(
+        self, x: Tensor, given: Tensor, new: Tensor, *, block: int = 256
+    ) -> tuple[Independent[Normal], Tensor | None]:
+        r"""Return the distribution of z at new inputs, and what the decoder leaves there; see `regress`."""
         mean, variance = self.codes(x, given, block=block)
         own, asked = self.inputs.groups(given), self.inputs.groups(new)
         if own is None or asked is None:
-            return self.regress_latent(mean, variance, given, new)
+            own, asked = given.new_zeros(len(given)), new.new_zeros(len(new))
         missing = sorted(set(asked.tolist()) - set(own.tolist()))
         if missing:
             raise RequestError(
@@ -145,12 +184,19 @@ class VAERegression(VAE):
                 f"ask for one of {', '.join(str(int(s)) for s in own.unique().tolist()[:12])}"
             )
         means, scales = mean.new_empty(len(new), mean.shape[1]), mean.new_empty(len(new), mean.shape[1])
+        left = None if self.residuals is None else x.new_empty(len(new), *x.shape[1:])
         for sequence in asked.unique():
             rows, there = own == sequence, asked == sequence
             v = None if variance is None else variance[rows]
-            p = self.regress_latent(mean[rows], v, given[rows], new[there])
-            means[there], scales[there] = p.mean, p.stddev
-        return Independent(Normal(means, scales, validate_args=False), 1, validate_args=False)
+            every = new[there] if left is None else torch.cat([new[there], given[rows]])
+            p = self.regress_latent(mean[rows], v, given[rows], every)
+            count = int(there.sum())
+            means[there], scales[there] = p.mean[:count], p.stddev[:count]
+            if left is not None:
+                found = self.residual(x[rows], p.mean[count:], given[rows], new[there])
+                assert found is not None
+                left[there] = found
+        return Independent(Normal(means, scales, validate_args=False), 1, validate_args=False), left
 
     def codes(self, x: Tensor, given: Tensor, *, block: int = 256) -> tuple[Tensor, Tensor | None]:
         r"""Return the means and variances of the posteriors, shape `(n, latent_dim)`; see `latent_at`."""
@@ -159,7 +205,9 @@ class VAERegression(VAE):
         known = [v for v in variances if v is not None]
         return torch.cat([q.mean for q in found]), torch.cat(known) if len(known) == len(variances) else None
 
-    def decode_latent(self, z: Distribution, *, draws: int = 32, seed: int | None = 0) -> Marginal:
+    def decode_latent(
+        self, z: Distribution, left: Tensor | None = None, *, draws: int = 32, seed: int | None = 0
+    ) -> Marginal:
         r"""Return the distribution of outputs where z is uncertain, `batch_shape (m,)`; see `regress`."""
         if draws < 1:
             raise RequestError(f"draws is {draws}; expected at least 1 draw of z: pass --draws 32")
@@ -168,7 +216,7 @@ class VAERegression(VAE):
         if draws > 1:  # so few draws are held to the mean and the variance that they stand for
             noise = (noise - noise.mean(0)) / noise.std(0, correction=0)
         points = z.mean + z.stddev * noise
-        return Marginal(self.decode(points.flatten(0, 1)), draws, self.width)
+        return Marginal(self.decode(points.flatten(0, 1)), draws, self.width, left)
 
     def interval(self, level: float) -> float:
         r"""Return how many calibrated standard deviations the interval of a level reaches to both sides.

@@ -71,11 +71,12 @@ def predict(
         draws: Of z, for each input.
         seed: Of the draws.
     """
-    z = model.latent_at(y, given, new)
+    z, left = model.latent_at(y, given, new)
     means, scales = [], []
     rows = max(1, ROWS // draws)
-    for mean, scale in zip(z.mean.split(rows), z.stddev.split(rows), strict=True):
-        p = model.decode_latent(type(z)(torch.distributions.Normal(mean, scale), 1), draws=draws, seed=seed)
+    lefts = [None] * len(z.mean.split(rows)) if left is None else left.split(rows)
+    for mean, scale, shift in zip(z.mean.split(rows), z.stddev.split(rows), lefts, strict=True):
+        p = model.decode_latent(type(z)(torch.distributions.Normal(mean, scale), 1), shift, draws=draws, seed=seed)
         means.append(p.mean.cpu().numpy())
         scales.append(p.stddev.cpu().numpy())
     return Prediction(np.concatenate(means), np.concatenate(scales), model.quantiles.double().cpu().numpy())
