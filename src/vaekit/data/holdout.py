@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.data.dataset import Dataset
+from vaekit.data.dataset import Dataset, Split
+from vaekit.data.poses import Poses, standardised
 from vaekit.errors import RequestError
 
 
@@ -69,6 +70,8 @@ def held_out(
 def hold_out(data: Dataset, *, gap: int | None = None, hole: float | None = None, seed: int = 0) -> Dataset:
     r"""Return data whose training rows are the frames observed, and whose test rows are those held out.
 
+    Poses are centred and scaled again, over those that are observed.
+
     Arguments:
         data: Sequences, all of whose rows are in train, in the order of time, as loaders give them with
             `validation=0` and `test=0`; rows without sequences are one.
@@ -96,9 +99,20 @@ def hold_out(data: Dataset, *, gap: int | None = None, hole: float | None = None
     hidden = held_out(lengths, gap=gap, hole=hole, seed=seed)
     words = [] if gap is None else [f"gap {gap}"]
     words += [] if hole is None else [f"a hole of {hole:.0%}, seed {seed}"]
+    train, test, poses = data.train.take(np.flatnonzero(~hidden)), data.train.take(np.flatnonzero(hidden)), data.poses
+    if poses is not None:  # the frames held out have no say in where poses are centred and how they are scaled
+        own = standardised(poses, np.asarray(train.x, np.float64) * poses.scale + poses.mean)
+        train, test = (_rescaled(split, poses, own) for split in (train, test))
+        poses = own
     return replace(
         data,
-        train=data.train.take(np.flatnonzero(~hidden)),
-        test=data.train.take(np.flatnonzero(hidden)),
+        train=train,
+        test=test,
+        poses=poses,
         note=f"{data.note}; frames held out by {' and '.join(words)}",
     )
+
+
+def _rescaled(split: Split, old: Poses, new: Poses) -> Split:
+    rows = np.asarray(split.x, np.float64) * old.scale + old.mean
+    return replace(split, x=((rows - new.mean) / new.scale).astype(np.float32))

@@ -1,11 +1,13 @@
 r"""A kernel's hyperparameters by the marginal likelihood of the codes."""
 
-__all__ = ["MarginalLikelihood", "maximise_marginal"]
+__all__ = ["MarginalLikelihood", "fit_to_outputs", "maximise_marginal", "principal"]
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,10 +18,12 @@ from vaekit.models.regression import VAERegression
 from vaekit.regression.prediction import observed
 
 if TYPE_CHECKING:
-    from vaekit.data import Dataset
+    from vaekit.data import Dataset, Split
 
 _BLOCK = 128  # points in a block; a factor costs the cube of it
 _BLOCKS = 8
+_NOISE = 1e-2  # of outputs, to begin with
+_AXES = 16  # principal axes of outputs that are looked at; they hold nearly all that moves smoothly
 
 Points = tuple[Tensor, Tensor, Tensor | None]
 
@@ -43,12 +47,54 @@ def maximise_marginal(process: GaussianProcess, blocks: Sequence[Points], steps:
         True
     """
     count = sum(z.numel() for _, z, _ in blocks)
-    parameters = list(process.kernel.parameters())
-    before = [p.detach().clone() for p in parameters]
-    optimizer = torch.optim.LBFGS(parameters, max_iter=steps, max_eval=2 * steps, line_search_fn="strong_wolfe")
 
     def likelihood() -> Tensor:
         return torch.stack([process.log_marginal(x, z, v) for x, z, v in blocks]).sum() / count
+
+    return _climb(process, likelihood, [], steps)
+
+
+def fit_to_outputs(process: GaussianProcess, blocks: Sequence[tuple[Tensor, Tensor]], steps: int = 20) -> float:
+    r"""Set a process's kernel to what makes outputs likeliest, and return their noise as a part of their variance.
+
+    Outputs are taken to be centred, with one variance and one noise for all entries, which are found as well. Blocks
+    are taken as independent. It is what a Gaussian process on the outputs is fitted by.
+
+    Arguments:
+        process: The Gaussian process, whose points have variances that are "noise".
+        blocks: Inputs and outputs, shapes `(n, d)` and `(n, m)`.
+        steps: Iterations, at most.
+
+    Example:
+        >>> x = torch.linspace(0, 20, 60)[:, None]
+        >>> process = GaussianProcess(length_scale=1.0)
+        >>> noise = fit_to_outputs(process, [(x, 5 * torch.sin(x))])
+        >>> 1.5 < process.kernel.lengthscale.item() < 4, noise < 1e-3
+        (True, True)
+    """
+    count = sum(y.numel() for _, y in blocks)
+    spread = (sum(float(y.double().square().sum()) for _, y in blocks) / max(count, 1)) ** 0.5
+    if not spread > 0:
+        return _NOISE
+    variance = torch.zeros((), dtype=torch.float64, requires_grad=True)  # logarithms
+    noise = torch.full((), math.log(_NOISE), dtype=torch.float64, requires_grad=True)
+
+    def likelihood() -> Tensor:
+        scale = spread * (0.5 * variance).exp()
+        # Below a millionth a noise says nothing that the jitter does not.
+        part = noise.exp().clamp_min(1e-6)
+        found = [process.log_marginal(x, y.double() / scale, part.expand(len(x), 1)) for x, y in blocks]
+        return torch.stack(found).sum() / count - scale.log()
+
+    _climb(process, likelihood, [variance, noise], steps)
+    return float(noise.detach().exp().clamp(1e-6, 10.0))
+
+
+def _climb(process: GaussianProcess, likelihood: Callable[[], Tensor], others: list[Tensor], steps: int) -> float:
+    """Maximise over the kernel's parameters and others, or leave them as they are, and return the maximum."""
+    parameters = [*process.kernel.parameters(), *others]
+    before = [p.detach().clone() for p in parameters]
+    optimizer = torch.optim.LBFGS(parameters, max_iter=steps, max_eval=2 * steps, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -102,10 +148,25 @@ class MarginalLikelihood:
         with torch.no_grad():
             z, v = model.codes(y, given)
             x = model.inputs.positions(given)
-        spans = data.train.spans.values() or [slice(0, len(z))]
-        starts = [(a, min(a + _BLOCK, span.stop)) for span in spans for a in range(span.start, span.stop, _BLOCK)]
-        starts = [starts[i] for i in torch.linspace(0, len(starts) - 1, min(_BLOCKS, len(starts))).round().int()]
-        blocks = [(x[a:b], z[a:b], None if v is None else v[a:b]) for a, b in starts]
+        blocks = [(x[s], z[s], None if v is None else v[s]) for s in runs(data.train)]
         found = {"log_marginal": maximise_marginal(model.process, blocks, self.steps)}
         scale = getattr(model.process.kernel, "lengthscale", None)
         return found if scale is None else {**found, "length_scale": float(scale.mean())}
+
+
+def runs(split: "Split") -> list[slice]:
+    r"""Return runs of rows of one sequence, at most eight of at most 128, spread over a split."""
+    spans = split.spans.values() or [slice(0, len(split))]
+    starts = [slice(a, min(a + _BLOCK, span.stop)) for span in spans for a in range(span.start, span.stop, _BLOCK)]
+    return [starts[i] for i in torch.linspace(0, len(starts) - 1, min(_BLOCKS, len(starts))).round().int()]
+
+
+def principal(split: "Split") -> list[tuple[slice, Tensor]]:
+    r"""Return runs of rows, and the outputs in them along the split's principal axes, centred, shape `(n, m)`."""
+    parts = [(run, torch.from_numpy(np.asarray(split.x[run], np.float64).reshape(run.stop - run.start, -1)))
+             for run in runs(split)]
+    whole = torch.cat([y for _, y in parts])
+    centre = whole.mean(0)
+    # Of few rows with many entries: the small one of the two matrices of products is taken apart.
+    axes = torch.linalg.svd(whole - centre, full_matrices=False).Vh[:_AXES].T
+    return [(run, (y - centre) @ axes) for run, y in parts]

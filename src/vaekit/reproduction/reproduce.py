@@ -37,11 +37,11 @@ def reproduce(
     of the published one stays, with how much it is short by.
 
     Arguments:
-        table: Which one: mnist, mnist-static, mnist-autoencoders, mnist-priors, mnist-categories, mnist-codes, faces
-            or sprites, which two processors can make; or published-mnist, published-mnist-static or
+        table: Which one: mnist, mnist-static, mnist-autoencoders, mnist-priors, mnist-categories, mnist-codes, faces,
+            faces-codes or sprites, which two processors can make; or published-mnist, published-mnist-static or
             published-sprites, which want a GPU.
-        data: Where the data are of a table on data that do not ship: for faces, a folder of CelebA; by default celeba,
-            here.
+        data: Where the data are of a table on data that do not ship: for faces and faces-codes, a folder of CelebA; by
+            default celeba, here.
         rows: Only these, by name or the start of a name, with semicolons between; the others stay as they are.
         seeds: Runs of each row, but for rows that take long; the seeds are 0, 1, ...
         epochs: Passes over the data, for all rows alike, in place of the table's own.

@@ -213,6 +213,26 @@ TABLES = {
         families=("reconstruction", "attributes"),
         nll_samples=0,
     ),
+    "faces-codes": Table(
+        "VQ-VAE on faces, 16 by 16 codes of 512: how many are in use",
+        "celeba",
+        (
+            Row("running means, k-means, expiry", "vq-vae", {}),
+            Row("gradients from N(0, I)", "vq-vae", {"quantiser": "gradient", "kmeans": False}),
+        ),
+        columns=("perplexity", "used_codes", "code_bits_per_dim", "reconstruction.psnr", "reconstruction.perceptual"),
+        lower=False,
+        arguments={
+            "codes": 512,
+            "code_dim": 32,
+            "channels": (16, 32),
+            "prior": "uniform",
+            "batch_size": 20,
+            "epochs": 10,
+        },
+        families=("likelihood", "reconstruction"),
+        nll_samples=0,
+    ),
     "published-mnist": Table(
         "The published protocols on dynamically binarised MNIST",
         "mnist",
