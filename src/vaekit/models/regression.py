@@ -34,10 +34,13 @@ class VAERegression(VAE):
     prediction between two outputs is between these and not between what was made of them:
 
     .. math::
-        y_* = f(z_*) + K_* (K + \nu I)^{-1} \big( Y - f(m(X)) \big)
+        y_* = f(z_*) + K_* (K + \nu I)^{-1} \big( Y - f(m(X)) \big), \qquad
+        f(z) = c + \gamma (\mathrm{E}[y \mid z] - c)
 
-    with f the decoder's mean and m that of the process in latent space. Were f linear and the kernels the same, this
-    would be the Gaussian process on the outputs itself; what the autoencoder adds is what is not linear.
+    with c the mean output and m the mean of the process in latent space. Were the decoder linear and the kernels the
+    same, this would be the Gaussian process on the outputs itself; what the autoencoder adds is what is not linear.
+    How far that is trusted is :math:`\gamma`: 1 until it is calibrated on outputs that were not trained on; with 0
+    the Gaussian process on the outputs is all there is.
 
     As everywhere the data are called x in code, here the outputs, and what they are told is the context: the inputs,
     after the number of the sequence where there are sequences. What is in different sequences is independent.
@@ -56,9 +59,12 @@ class VAERegression(VAE):
         objective: What to minimise; by default minus the evidence lower bound.
         residuals: The process of what the decoder leaves of outputs observed; None to leave it. It is for outputs that
             are real numbers, and takes them with a noise.
+        center: The mean output, shape `data_shape`; by default 0.
 
     Attributes:
         noise: Variance of the residuals' noise, as a part of their own.
+        trust: :math:`\gamma`; without residuals it is not used.
+        center: c, shape `data_shape`, or a number.
         width: What the standard deviation of a prediction is multiplied by: 1 until it is calibrated.
         quantiles: Quantiles of absolute errors by the calibrated standard deviation at 1 %, 2 %, ... 99 %, shape
             `(99,)`: those of a normal distribution until they are calibrated.
@@ -80,6 +86,8 @@ class VAERegression(VAE):
     """
 
     noise: Tensor
+    trust: Tensor
+    center: Tensor
     width: Tensor
     quantiles: Tensor
 
@@ -92,10 +100,13 @@ class VAERegression(VAE):
         process: GaussianProcess,
         objective: Objective | None = None,
         residuals: GaussianProcess | None = None,
+        center: Tensor | None = None,
     ) -> None:
         super().__init__(encoder, decoder, prior, objective)
         self.inputs, self.process, self.residuals = inputs, process, residuals
         self.register_buffer("noise", torch.full((1, 1), 1e-2))
+        self.register_buffer("trust", torch.ones(()))
+        self.register_buffer("center", torch.zeros(()) if center is None else center)
         levels = torch.arange(1, LEVELS + 1, dtype=torch.float64) / (LEVELS + 1)
         self.register_buffer("width", torch.ones(()))
         self.register_buffer("quantiles", Normal(0.0, 1.0).icdf(0.5 + levels / 2).float())
@@ -147,8 +158,10 @@ class VAERegression(VAE):
         z, left = self.latent_at(x, given, new, block=block)
         return self.decode_latent(z, left, draws=draws, seed=seed)
 
-    def residual(self, x: Tensor, mean: Tensor, given: Tensor, new: Tensor) -> Tensor | None:
+    def residual(self, x: Tensor, mean: Tensor, given: Tensor, new: Tensor) -> Normal | None:
         r"""Return what the decoder leaves at new inputs, shape `(m, *data_shape)`; None without such a process.
+
+        Its standard deviations are parts of the decoder's: 1 far from every output observed, near 0 at one.
 
         Arguments:
             x: The outputs observed, shape `(n, *data_shape)`.
@@ -158,7 +171,8 @@ class VAERegression(VAE):
         """
         if self.residuals is None:
             return None
-        left = x - torch.cat([self.decode(part).mean for part in mean.split(256)])
+        told = torch.cat([self.decode(part).mean for part in mean.split(256)])
+        left = x - self.center - self.trust * (told - self.center)
         p = self.residuals(
             self.inputs.positions(given),
             left.flatten(1),
@@ -167,11 +181,12 @@ class VAERegression(VAE):
             group=self.inputs.groups(given),
             new_group=self.inputs.groups(new),
         )
-        return p.mean.unflatten(1, x.shape[1:])
+        scale = (p.stddev**2 + self.noise).sqrt()
+        return Normal(p.mean.unflatten(1, x.shape[1:]), scale.unflatten(1, x.shape[1:]), validate_args=False)
 
     def latent_at(
         self, x: Tensor, given: Tensor, new: Tensor, *, block: int = 256
-    ) -> tuple[Independent[Normal], Tensor | None]:
+    ) -> tuple[Independent[Normal], Normal | None]:
         r"""Return the distribution of z at new inputs, and what the decoder leaves there; see `regress`."""
         mean, variance = self.codes(x, given, block=block)
         own, asked = self.inputs.groups(given), self.inputs.groups(new)
@@ -184,7 +199,7 @@ class VAERegression(VAE):
                 f"ask for one of {', '.join(str(int(s)) for s in own.unique().tolist()[:12])}"
             )
         means, scales = mean.new_empty(len(new), mean.shape[1]), mean.new_empty(len(new), mean.shape[1])
-        left = None if self.residuals is None else x.new_empty(len(new), *x.shape[1:])
+        left = None if self.residuals is None else Normal(*x.new_empty(2, len(new), *x.shape[1:]), validate_args=False)
         for sequence in asked.unique():
             rows, there = own == sequence, asked == sequence
             v = None if variance is None else variance[rows]
@@ -195,7 +210,7 @@ class VAERegression(VAE):
             if left is not None:
                 found = self.residual(x[rows], p.mean[count:], given[rows], new[there])
                 assert found is not None
-                left[there] = found
+                left.loc[there], left.scale[there] = found.mean, found.stddev
         return Independent(Normal(means, scales, validate_args=False), 1, validate_args=False), left
 
     def codes(self, x: Tensor, given: Tensor, *, block: int = 256) -> tuple[Tensor, Tensor | None]:
@@ -206,7 +221,7 @@ class VAERegression(VAE):
         return torch.cat([q.mean for q in found]), torch.cat(known) if len(known) == len(variances) else None
 
     def decode_latent(
-        self, z: Distribution, left: Tensor | None = None, *, draws: int = 32, seed: int | None = 0
+        self, z: Distribution, left: Normal | None = None, *, draws: int = 32, seed: int | None = 0
     ) -> Marginal:
         r"""Return the distribution of outputs where z is uncertain, `batch_shape (m,)`; see `regress`."""
         if draws < 1:
@@ -216,7 +231,13 @@ class VAERegression(VAE):
         if draws > 1:  # so few draws are held to the mean and the variance that they stand for
             noise = (noise - noise.mean(0)) / noise.std(0, correction=0)
         points = z.mean + z.stddev * noise
-        return Marginal(self.decode(points.flatten(0, 1)), draws, self.width, left)
+        parts = self.decode(points.flatten(0, 1))
+        if left is not None:
+            mean, scale = (part.unflatten(0, (draws, -1)) for part in (parts.mean, parts.stddev))
+            mean = self.center + self.trust * (mean - self.center) + left.mean
+            normal = Normal(mean.flatten(0, 1), (scale * left.stddev).flatten(0, 1), validate_args=False)
+            parts = Independent(normal, left.mean.ndim - 1, validate_args=False)
+        return Marginal(parts, draws, self.width)
 
     def interval(self, level: float) -> float:
         r"""Return how many calibrated standard deviations the interval of a level reaches to both sides.

@@ -23,7 +23,7 @@ class Regresses(HasLatents, Protocol):
         """Return the distribution of z at new inputs; see `vaekit.models.VAERegression.regress_latent`."""
         ...
 
-    def residual(self, x: Tensor, mean: Tensor, given: Tensor, new: Tensor) -> Tensor | None:
+    def residual(self, x: Tensor, mean: Tensor, given: Tensor, new: Tensor) -> Distribution | None:
         """Return what the decoder leaves at new inputs; see `vaekit.models.VAERegression.residual`."""
         ...
 
@@ -124,7 +124,7 @@ class LatentRegression(ELBO):
         drawn = p.rsample((self.samples,))[:, len(seen) :]
         found = model.decode(drawn.flatten(0, 1))
         left = model.residual(x[seen], own, context[seen], context[hidden])
-        target = (x[hidden] if left is None else x[hidden] - left).repeat(self.samples, *(1,) * (x.ndim - 1))
+        target = (x[hidden] if left is None else x[hidden] - left.mean).repeat(self.samples, *(1,) * (x.ndim - 1))
         if self.noise == "decoder" or not is_real(found):
             return -found.log_prob(target).mean()
         error = (target - found.mean).square().mean()

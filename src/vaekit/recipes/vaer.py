@@ -24,14 +24,14 @@ Kernel = Literal["rbf", "matern-1/2", "matern-3/2", "matern-5/2"]
 def vaer(
     data: "DataSpec",
     *,
-    kernel: Kernel = "rbf",
+    kernel: Kernel = "matern-5/2",
     length_scale: float = 1.5,
     residuals: bool = True,
     variances: Literal["noise", "scale", "none"] = "noise",
     hyperparameters: Literal["fixed", "outputs", "codes"] = "outputs",
     inducing: int | None = None,
     weight: float = 1.0,
-    fine_tune: float = 0.5,
+    fine_tune: float = 0.8,
     keep: int = 2,
     noise: Literal["own", "decoder"] = "own",
     window: int = 50,
@@ -74,11 +74,17 @@ def vaer(
     from vaekit.schedules import Switch
 
     if not 0 < fine_tune <= 1:
-        raise RequestError(f"fine_tune is {fine_tune}; expected a part of the epochs, above 0 and at most 1: pass 0.5")
+        raise RequestError(f"fine_tune is {fine_tune}; expected a part of the epochs, above 0 and at most 1: pass 0.8")
     inputs = Inputs.of(data)
     process = GaussianProcess(kernel, length_scale=length_scale, variances=variances, inducing=inducing)
     density = data.suggested if shared["likelihood"] == "auto" else shared["likelihood"]
-    left = GaussianProcess(kernel, length_scale=length_scale, inducing=inducing) if residuals and density in _REAL else None
+    left = (
+        GaussianProcess(kernel, length_scale=length_scale, inducing=inducing)
+        if residuals and density in _REAL
+        else None
+    )
+    # Outputs are centred as the model sees them; a saved model has its own.
+    center = torch.zeros(data.shape) if data.mean is None else torch.from_numpy(np.asarray(data.mean)).float()
     ratio = 1e-2
     if hyperparameters != "fixed" and data.examples is not None and len(data.examples) > 1:
         smooth = GaussianProcess(kernel, length_scale=length_scale)
@@ -91,7 +97,7 @@ def vaer(
     joins = Switch((1 - fine_tune) * shared["epochs"], after=weight)
 
     def model(encoder: "nn.Module", decoder: "nn.Module", prior: "nn.Module") -> "VAERegression":
-        model = VAERegression(encoder, decoder, prior, inputs, process, residuals=left)
+        model = VAERegression(encoder, decoder, prior, inputs, process, residuals=left, center=center)
         model.noise.fill_(ratio)
         return model
 

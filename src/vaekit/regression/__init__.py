@@ -1,7 +1,7 @@
 r"""Regression through latent space: what comes after training, and predictions."""
 
 from vaekit.regression.calibration import Calibration
-from vaekit.regression.hyperparameters import MarginalLikelihood, fit_to_outputs, maximise_marginal, principal
+from vaekit.regression.hyperparameters import MarginalLikelihood, fit_to_outputs, maximise_marginal, principal, runs
 from vaekit.regression.prediction import Prediction, observed, predict
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "observed",
     "predict",
     "principal",
+    "runs",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.distributions import constraints
 
 from vaekit.data.transforms import Transform
@@ -67,6 +68,9 @@ class Calibration:
         if not len(hidden_y) or not len(y) or _support(model, y[:1]) is not constraints.real:
             return {}
         model.width.fill_(1.0)
+        numbers = {}
+        if model.residuals is not None and len(data.validation):
+            numbers["trust"] = self._trust(model, y, given, hidden_y, hidden_given, seed)
         found = predict(model, y, given, hidden_given, draws=self.draws, seed=seed)
         errors = np.abs(hidden_y.cpu().numpy() - found.mean, dtype=np.float64).ravel()
         scaled = errors / np.maximum(found.stddev.ravel(), 1e-12)
@@ -75,7 +79,18 @@ class Calibration:
         levels = np.arange(1, LEVELS + 1) / (LEVELS + 1)
         model.width.fill_(width)
         model.quantiles.copy_(torch.from_numpy(np.quantile(some, levels)))
-        return {"width": width, "held_by_90_percent_before": float(np.mean(scaled < 1.6449))}
+        return {**numbers, "width": width, "held_by_90_percent_before": float(np.mean(scaled < 1.6449))}
+
+    def _trust(self, model: VAERegression, y: Tensor, given: Tensor, truth: Tensor, new: Tensor, seed: int) -> float:
+        """Set the trust in the autoencoder to what makes the squared error of hidden outputs least: it is linear."""
+        means = []
+        for trust in (0.0, 1.0):
+            model.trust.fill_(trust)
+            means.append(predict(model, y, given, new, draws=self.draws, seed=seed).mean.astype(np.float64))
+        without, adds = means[0], means[1] - means[0]
+        best = float(((truth.cpu().numpy() - without) * adds).sum() / max(float((adds**2).sum()), 1e-12))
+        model.trust.fill_(min(max(best, 0.0), 1.0))
+        return float(model.trust)
 
 
 def _alternate(sequence: np.ndarray | None, n: int) -> torch.Tensor:

@@ -1,6 +1,6 @@
 r"""A kernel's hyperparameters by the marginal likelihood of the codes."""
 
-__all__ = ["MarginalLikelihood", "fit_to_outputs", "maximise_marginal", "principal"]
+__all__ = ["MarginalLikelihood", "fit_to_outputs", "maximise_marginal", "principal", "runs"]
 
 import math
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vaekit.data import Dataset, Split
 
 _BLOCK = 128  # points in a block; a factor costs the cube of it
-_BLOCKS = 8
+_ROWS = 1024  # in all blocks
 _NOISE = 1e-2  # of outputs, to begin with
 _AXES = 16  # principal axes of outputs that are looked at; they hold nearly all that moves smoothly
 
@@ -126,7 +126,7 @@ def _climb(process: GaussianProcess, likelihood: Callable[[], Tensor], others: l
 class MarginalLikelihood:
     r"""The stage that fits the kernel of a regression to the codes of the training data; see `maximise_marginal`.
 
-    Blocks are runs of rows of one sequence, as many as eight, spread over the data. A named kernel has a length scale
+    Blocks are runs of rows of one sequence, spread over the data. A named kernel has a length scale
     and no variance of its own: that is 1, as of the prior N(0, I) that the codes are held to.
     """
 
@@ -155,16 +155,20 @@ class MarginalLikelihood:
 
 
 def runs(split: "Split") -> list[slice]:
-    r"""Return runs of rows of one sequence, at most eight of at most 128, spread over a split."""
+    r"""Return runs of rows of one sequence, of at most 128, spread over a split, about 1,024 rows in all."""
     spans = split.spans.values() or [slice(0, len(split))]
     starts = [slice(a, min(a + _BLOCK, span.stop)) for span in spans for a in range(span.start, span.stop, _BLOCK)]
-    return [starts[i] for i in torch.linspace(0, len(starts) - 1, min(_BLOCKS, len(starts))).round().int()]
+    mean = sum(s.stop - s.start for s in starts) / max(len(starts), 1)
+    count = min(len(starts), max(1, round(_ROWS / max(mean, 1.0))))
+    return [starts[i] for i in torch.linspace(0, len(starts) - 1, count).round().int()]
 
 
 def principal(split: "Split") -> list[tuple[slice, Tensor]]:
     r"""Return runs of rows, and the outputs in them along the split's principal axes, centred, shape `(n, m)`."""
-    parts = [(run, torch.from_numpy(np.asarray(split.x[run], np.float64).reshape(run.stop - run.start, -1)))
-             for run in runs(split)]
+    parts = [
+        (run, torch.from_numpy(np.asarray(split.x[run], np.float64).reshape(run.stop - run.start, -1)))
+        for run in runs(split)
+    ]
     whole = torch.cat([y for _, y in parts])
     centre = whole.mean(0)
     # Of few rows with many entries: the small one of the two matrices of products is taken apart.

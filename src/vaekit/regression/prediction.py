@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributions import Independent, Normal
 
 from vaekit.data.transforms import pairs
 from vaekit.errors import RequestError
@@ -74,9 +75,11 @@ def predict(
     z, left = model.latent_at(y, given, new)
     means, scales = [], []
     rows = max(1, ROWS // draws)
-    lefts = [None] * len(z.mean.split(rows)) if left is None else left.split(rows)
-    for mean, scale, shift in zip(z.mean.split(rows), z.stddev.split(rows), lefts, strict=True):
-        p = model.decode_latent(type(z)(torch.distributions.Normal(mean, scale), 1), shift, draws=draws, seed=seed)
+    for start in range(0, len(new), rows):
+        some = slice(start, start + rows)
+        normal = Normal(z.mean[some], z.stddev[some], validate_args=False)
+        rest = None if left is None else Normal(left.mean[some], left.stddev[some], validate_args=False)
+        p = model.decode_latent(Independent(normal, 1, validate_args=False), rest, draws=draws, seed=seed)
         means.append(p.mean.cpu().numpy())
         scales.append(p.stddev.cpu().numpy())
     return Prediction(np.concatenate(means), np.concatenate(scales), model.quantiles.double().cpu().numpy())
