@@ -40,6 +40,8 @@ class DataSpec:
     Example:
         >>> DataSpec.from_json(DataSpec("mnist", (1, 28, 28), 256, "bernoulli").to_json()).shape
         (1, 28, 28)
+        >>> DataSpec.from_json({"name": "x", "shape": [3], "levels": None, "suggested": "gaussian"}).size
+        0
     """
 
     name: str
@@ -82,11 +84,10 @@ class DataSpec:
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> "DataSpec":
-        """Read what `config.json` kept."""
-        kept: dict[str, Any] = {}
-        for name in (f.name for f in fields(cls) if f.compare):
-            kept[name] = tuple(entry[name]) if isinstance(entry[name], list) else entry[name]
-        return cls(**kept)
+        """Read what `config.json` kept; what has a default may be missing."""
+        known = {f.name for f in fields(cls) if f.compare}
+        kept = {name: value for name, value in entry.items() if name in known}
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
 
 
 @dataclass(frozen=True)
