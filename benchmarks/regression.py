@@ -15,7 +15,6 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +49,8 @@ PROTOCOL = (
     "Frames 0, g, 2g, ... of each sequence are observed, and its last; or all but one run of frames, the hole. Every "
     "fifth observed frame inside a sequence is not trained on but calibrates, for all methods alike, and is then "
     "observed too. All processes have a Matern-5/2 kernel with length scale, variance and noise by the marginal "
-    "likelihood of outputs; that kernel was chosen for the error of the GP on outputs on the clips at gaps 4 and 16, which "
-    "favours that row. Both autoencoders have the residuals regressed, the same arguments and the same number of "
+    "likelihood of outputs; that kernel was chosen for the error of the GP on outputs on the clips at gaps 4 and 16, "
+    "which favours that row. Both autoencoders have the residuals regressed, the same arguments and the same number of "
     "steps. RMSE over all entries of all held-out frames, mean over seeds."
 )
 
@@ -67,15 +66,6 @@ def told(data: Dataset, *names: str) -> np.ndarray:
     """Contexts of splits."""
     parts = [data.splits[name].given for name in names if len(data.splits[name])]
     return np.concatenate([part for part in parts if part is not None])
-
-
-def validated(data: Dataset, every: int = 5) -> Dataset:
-    """Take every fifth observed frame inside each sequence for validation."""
-    some = np.zeros(len(data.train), bool)
-    for span in data.train.spans.values():
-        some[span.start + 2 : span.stop - 1 : every] = True
-    train, rest = data.train.take(np.flatnonzero(~some)), data.train.take(np.flatnonzero(some))
-    return replace(data, train=train, validation=rest)
 
 
 def linear(data: Dataset, given: np.ndarray, y: np.ndarray, new: np.ndarray) -> Arrays:
@@ -195,7 +185,7 @@ def table(options: argparse.Namespace) -> None:
     protocols += [{"hole": options.hole}] if options.hole else []
     for seed in range(options.seeds):
         for protocol in protocols:
-            data = validated(hold_out(whole, **protocol, seed=seed))
+            data = hold_out(whole, **protocol, seed=seed, validate=5)
             for name in NAMES:
                 about = {"data": title, **protocol, "method": name, "seed": seed}
                 if any(about.items() <= run.items() for run in kept["runs"]):

@@ -3,7 +3,8 @@ r"""What is held out of sequences."""
 import numpy as np
 import pytest
 
-from vaekit.data.holdout import held_out
+from vaekit.data import load_dataset
+from vaekit.data.holdout import held_out, hold_out
 from vaekit.errors import RequestError
 
 
@@ -42,3 +43,24 @@ def test_a_wrong_request_says_what_to_pass(wrong):
 def test_empty_sequences_are_refused():
     with pytest.raises(RequestError, match="at least 1 frame"):
         held_out([10, 0], gap=2)
+
+
+def test_poses_are_scaled_over_what_is_observed_and_some_of_it_validates():
+    clips = load_dataset("clips", clips="walk,run", validation=0, test=0)
+    held = hold_out(clips, gap=4)
+    both = np.concatenate([held.train.x, held.test.x])
+    np.testing.assert_allclose(held.train.x.mean(0), 0, atol=1e-5)
+    assert held.train.x.var(0).mean() == pytest.approx(1, rel=1e-4)
+    assert abs(both.mean(0)).max() > 1e-3
+    hidden = held_out([39, 26], gap=4)
+    for split, rows in ((held.train, ~hidden), (held.test, hidden)):
+        np.testing.assert_allclose(held.poses.joints(split.x), clips.poses.joints(clips.train.x[rows]), atol=1e-5)
+    split = load_dataset("clips", clips="walk,run", gap=4)
+    assert len(split.train) + len(split.validation) == len(held.train)
+    assert (len(split.validation), len(split.test)) == (3, len(held.test))
+    for number, span in held.train.spans.items():
+        own = held.train.given[span]
+        kept = split.train.given[split.train.spans[number]]
+        assert (own[[0, -1]] == kept[[0, -1]]).all()
+    with pytest.raises(RequestError, match="validate"):
+        hold_out(clips, gap=4, validate=1)

@@ -67,10 +67,13 @@ def held_out(
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.bool_)
 
 
-def hold_out(data: Dataset, *, gap: int | None = None, hole: float | None = None, seed: int = 0) -> Dataset:
+def hold_out(
+    data: Dataset, *, gap: int | None = None, hole: float | None = None, seed: int = 0, validate: int | None = None
+) -> Dataset:
     r"""Return data whose training rows are the frames observed, and whose test rows are those held out.
 
-    Poses are centred and scaled again, over those that are observed.
+    Poses are centred and scaled again, over those that are observed. Of these every so-many-th inside a sequence can be
+    for validation, so that not all that is observed is trained on.
 
     Arguments:
         data: Sequences, all of whose rows are in train, in the order of time, as loaders give them with
@@ -78,6 +81,7 @@ def hold_out(data: Dataset, *, gap: int | None = None, hole: float | None = None
         gap: See `held_out`.
         hole: See `held_out`.
         seed: See `held_out`.
+        validate: One observed frame in so many validates, neither the first nor the last of a sequence; None for none.
 
     Raises:
         RequestError: If rows are in other splits, and as `held_out`.
@@ -97,6 +101,8 @@ def hold_out(data: Dataset, *, gap: int | None = None, hole: float | None = None
     spans = data.train.spans.values()
     lengths = [span.stop - span.start for span in spans] or [len(data.train)]
     hidden = held_out(lengths, gap=gap, hole=hole, seed=seed)
+    if validate is not None and (not isinstance(validate, int) or validate < 2):
+        raise RequestError(f"validate is {validate!r}; expected one observed frame in so many, 2 or more: pass 5, say")
     words = [] if gap is None else [f"gap {gap}"]
     words += [] if hole is None else [f"a hole of {hole:.0%}, seed {seed}"]
     train, test, poses = data.train.take(np.flatnonzero(~hidden)), data.train.take(np.flatnonzero(hidden)), data.poses
@@ -104,9 +110,17 @@ def hold_out(data: Dataset, *, gap: int | None = None, hole: float | None = None
         own = standardised(poses, np.asarray(train.x, np.float64) * poses.scale + poses.mean)
         train, test = (_rescaled(split, poses, own) for split in (train, test))
         poses = own
+    validation = data.validation
+    if validate is not None:
+        some = np.zeros(len(train), np.bool_)
+        for span in train.spans.values() or [slice(0, len(train))]:
+            some[span.start + validate // 2 : span.stop - 1 : validate] = True
+        train, validation = train.take(np.flatnonzero(~some)), train.take(np.flatnonzero(some))
+        words.append(f"one in {validate} of those observed validates")
     return replace(
         data,
         train=train,
+        validation=validation,
         test=test,
         poses=poses,
         note=f"{data.note}; frames held out by {' and '.join(words)}",

@@ -64,7 +64,7 @@ _FILES: dict[str, str] = {
     **dict.fromkeys(VIDEO_ENDINGS, "video"),
 }
 
-_HELD = ("gap", "hole", "hole_seed")  # options of vaekit.data.holdout
+_HELD = ("gap", "hole", "hole_seed", "validate")  # options of vaekit.data.holdout
 
 _PATHS = (
     "a path to a .npy or .npz file, to motion (.bvh) or a video (.mp4), or to a folder of these or a folder of images"
@@ -93,8 +93,8 @@ def load_dataset(reference: str | os.PathLike[str] | Dataset | NDArray[Any], **o
         options: What the loader takes: see `load_olivetti`, `load_swiss_roll`, `load_clips`, `load_file`,
             `load_images`, `load_celeba`, `load_motion`, `load_video`, `load_pairs` and `from_arrays`. For a path also
             `kind`, where what is there is not recognised: arrays, images, motion, video or pairs. For sequences also
-            `gap`, `hole` and `hole_seed`: all frames are then trained or tested on, those that
-            `vaekit.data.holdout.hold_out` observes or holds out.
+            `gap`, `hole`, `hole_seed` and `validate`, which is 5 unless said: frames are then held out for testing as
+            `vaekit.data.holdout.hold_out` does, and one in so many of those observed validates.
 
     Raises:
         RequestError: If the reference is no known name and no path that can be read, the loader has no such option,
@@ -140,7 +140,13 @@ def load_dataset(reference: str | os.PathLike[str] | Dataset | NDArray[Any], **o
     from vaekit.data.holdout import hold_out
 
     data = loader(*arguments, **wanted, validation=0, test=0)
-    data = hold_out(data, gap=held.get("gap"), hole=held.get("hole"), seed=held.get("hole_seed", 0))
+    data = hold_out(
+        data,
+        gap=held.get("gap"),
+        hole=held.get("hole"),
+        seed=held.get("hole_seed", 0),
+        validate=held.get("validate", 5),
+    )
     return replace(data, reference=typed, options=dict(options))
 
 

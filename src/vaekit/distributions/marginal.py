@@ -15,16 +15,15 @@ class Marginal(Distribution):
 
     .. math::
         \tilde p(x) = \frac1k \sum_{i=1}^k p(x \mid z_i), \qquad
-        p(x) = s^{-D}\, \tilde p\Big( \bar x + \frac{x - a - \bar x}{s} \Big)
+        p(x) = s^{-D}\, \tilde p\Big( \bar x + \frac{x - \bar x}{s} \Big)
 
-    Its mean is :math:`\bar x + a`, with :math:`\bar x` that of the mixture. Its variance is :math:`s^2` times the mean of the variances plus the variance of the means: the decoder's noise
-    and what z leaves open. A width s other than 1, and a shift a, are for densities of real numbers.
+    Its variance is :math:`s^2` times the mean of the variances plus the variance of the means: the decoder's noise
+    and what z leaves open. A width s other than 1 is for densities of real numbers.
 
     Arguments:
         parts: :math:`p(x \mid z_i)`, `batch_shape (k * n,)`: draw by draw, all examples.
         draws: k.
         width: s, as a calibration sets it.
-        shift: a, shape `(n, *event_shape)`; None for 0.
 
     Example:
         >>> from torch.distributions import Independent, Normal
@@ -36,10 +35,8 @@ class Marginal(Distribution):
 
     arg_constraints: dict[str, Any] = {}  # noqa: RUF012 - torch's own convention
 
-    def __init__(
-        self, parts: Distribution, draws: int, width: float | Tensor = 1.0, shift: Tensor | None = None
-    ) -> None:
-        self.parts, self.draws, self.width, self.shift = parts, draws, width, shift
+    def __init__(self, parts: Distribution, draws: int, width: float | Tensor = 1.0) -> None:
+        self.parts, self.draws, self.width = parts, draws, width
         super().__init__(torch.Size((parts.batch_shape[0] // draws,)), parts.event_shape, validate_args=False)
 
     @property
@@ -49,8 +46,8 @@ class Marginal(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The mean of the means and the shift, shape `(n, *event_shape)`."""
-        return self._shifted(self._apart(self.parts.mean).mean(0))
+        """The mean of the means, shape `(n, *event_shape)`."""
+        return self._apart(self.parts.mean).mean(0)
 
     @property
     def variance(self) -> Tensor:
@@ -61,8 +58,8 @@ class Marginal(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log density of x, shape `(n, *event_shape)`, in nats, shape `(n,)`."""
-        centre = self._apart(self.parts.mean).mean(0)
-        inner = centre + (value - self.mean) / self.width
+        centre = self.mean
+        inner = centre + (value - centre) / self.width
         parts: Tensor = self._apart(self.parts.log_prob(inner.repeat(self.draws, *(1,) * (inner.ndim - 1))))
         log_width: Tensor = torch.as_tensor(self.width).log() * math.prod(self.event_shape)
         joint: Tensor = parts.logsumexp(0)
@@ -75,11 +72,8 @@ class Marginal(Distribution):
         drawn = self.parts.sample((count,)).unflatten(1, (self.draws, n))
         which = torch.randint(self.draws, (count, n), device=drawn.device)
         chosen = drawn[torch.arange(count)[:, None], which, torch.arange(n)]
-        widened: Tensor = self.mean + (self._shifted(chosen) - self.mean) * self.width
+        widened: Tensor = self.mean + (chosen - self.mean) * self.width
         return widened.view(*shape, n, *self.event_shape)
-
-    def _shifted(self, values: Tensor) -> Tensor:
-        return values if self.shift is None else values + self.shift
 
     def _apart(self, values: Tensor) -> Tensor:
         """Put the draws on an axis of their own."""

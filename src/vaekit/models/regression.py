@@ -199,7 +199,10 @@ class VAERegression(VAE):
                 f"ask for one of {', '.join(str(int(s)) for s in own.unique().tolist()[:12])}"
             )
         means, scales = mean.new_empty(len(new), mean.shape[1]), mean.new_empty(len(new), mean.shape[1])
-        left = None if self.residuals is None else Normal(*x.new_empty(2, len(new), *x.shape[1:]), validate_args=False)
+        left = None
+        if self.residuals is not None:
+            shape = (len(new), *x.shape[1:])
+            left = Normal(x.new_zeros(shape), x.new_ones(shape), validate_args=False)
         for sequence in asked.unique():
             rows, there = own == sequence, asked == sequence
             v = None if variance is None else variance[rows]

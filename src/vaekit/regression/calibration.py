@@ -27,8 +27,12 @@ class Calibration:
     r"""The stage that makes a model's intervals hold what they say, from observed outputs that it hides from itself.
 
     Outputs that are observed are hidden, and predicted from the others: those of the validation split, which were
-    not trained on, or where there is none every other row of each training sequence, its ends left out, which doubles
-    the distances. With r the errors by the predicted standard deviations, the standard deviations are multiplied by
+    not trained on. Where there is none they are every other row of each training sequence, its ends left out. These
+    the autoencoder has seen, which makes errors too small, and hiding them doubles the distances, which makes them
+    too large: what intervals hold is then not to be relied upon, and a few rows for validation are well spent.
+
+    With a validation split it is first said how far the autoencoder is trusted, `VAERegression.trust`, by what makes
+    the squared error of the outputs hidden least, from 0 to 1. With r the errors by the predicted standard deviations, the standard deviations are multiplied by
 
     .. math::
         s = \sqrt{\mathrm{mean}(r^2)}

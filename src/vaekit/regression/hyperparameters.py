@@ -84,7 +84,8 @@ def fit_to_outputs(process: GaussianProcess, blocks: Sequence[tuple[Tensor, Tens
         # Below a millionth a noise says nothing that the jitter does not.
         part = noise.exp().clamp_min(1e-6)
         found = [process.log_marginal(x, y.double() / scale, part.expand(len(x), 1)) for x, y in blocks]
-        return torch.stack(found).sum() / count - scale.log()
+        mean: Tensor = torch.stack(found).sum() / count - scale.log()
+        return mean
 
     _climb(process, likelihood, [variance, noise], steps)
     return float(noise.detach().exp().clamp(1e-6, 10.0))
