@@ -126,9 +126,21 @@ def parse(parser: Any, words: list[str], *, explicit_only: bool = False) -> dict
         >>> parse(parser_for("greet", greet), ["Ada", "--loud", "yes"])
         {'name': 'Ada', 'times': 1, 'loud': True}
     """
-    values = vars(parser.parse_args(words, defaults=not explicit_only))
+    values = vars(parser.parse_args(_joined(parser, words), defaults=not explicit_only))
     either = {name for name in values if _choices(parser.hints.get(name))[-2:] == _YES_NO}
     return {name: v == "yes" if name in either and v in _YES_NO else v for name, v in values.items()}
+
+
+def _joined(parser: Any, words: list[str]) -> list[str]:
+    """Write `--option -3:3` as `--option=-3:3`: a value that begins with a minus would be taken for an option."""
+    valued = {option for action in parser._actions if action.nargs is None for option in action.option_strings}
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] in valued and re.match(r"-\.?\d", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _parameters(function: Callable[..., Any], skip: Collection[str]) -> dict[str, inspect.Parameter]:
