@@ -15,7 +15,7 @@ from torch import Tensor
 from vaekit.data.transforms import Transform, default_transform, view
 from vaekit.errors import RequestError
 from vaekit.explorer.views import View, view_of
-from vaekit.latent import mean_codes
+from vaekit.latent import mean_codes, vector_prior
 from vaekit.models import VAE
 from vaekit.networks import OneHot
 from vaekit.storage import plain
@@ -80,7 +80,7 @@ class Subject:
     @cached_property
     def latent_dim(self) -> int:
         """Size of z."""
-        return int(self.model.latent(self.told(0, 1)).event_shape[0])
+        return vector_prior(self.model, self.told(0, 1)).event_shape[0]
 
     @property
     def device(self) -> torch.device:

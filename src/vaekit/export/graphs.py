@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vaekit.errors import RequestError
 from vaekit.export.agreement import TOLERANCE, check, trials
 from vaekit.export.halves import halve
+from vaekit.latent import vector_prior
 from vaekit.models import VAE
 from vaekit.networks import OneHot
 from vaekit.storage import replace_file
@@ -104,8 +105,8 @@ def onnx(
         seed: Of the draws to compare on.
 
     Raises:
-        RequestError: If ONNX's packages are missing, a mean has no closed form, a part uses what ONNX cannot say, or
-            a graph does not give what PyTorch gives: 1e-4 or more apart, with `half` 1e-2.
+        RequestError: If ONNX's packages are missing, z is no vector of real numbers, a mean has no closed form, a
+            part uses what ONNX cannot say, or a graph does not give what PyTorch gives: 1e-4 or more apart, with `half` 1e-2.
 
     Example:
         >>> import tempfile
@@ -123,7 +124,7 @@ def onnx(
     model = copy.deepcopy(model).cpu().eval()
     given = _trial_contexts(model, context, examples)
     with torch.no_grad():
-        latent_dim = model.latent(given).event_shape[0]
+        latent_dim = vector_prior(model, given).event_shape[0]
         shape = tuple(_mean(model.decode(torch.zeros(2, latent_dim), given), "p(x|z)").shape[1:])
         graphs: dict[str, _Encoder | _Decoder] = {}
         if parts != "decoder":

@@ -2,7 +2,7 @@ r"""Moving about in latent space: paths, attributes, traversals, surfaces, neigh
 
 from vaekit.latent.attributes import analogy, attribute_vector, move, orthogonalise
 from vaekit.latent.manifold import PrincipalDirections, manifold_grid, principal_directions, principal_grid
-from vaekit.latent.means import Decoded, mean_codes, mean_data
+from vaekit.latent.means import Decoded, mean_codes, mean_data, vector_prior
 from vaekit.latent.neighbours import Neighbours, nearest
 from vaekit.latent.paths import interpolate, linear_path, spherical_path
 from vaekit.latent.quantiles import prior_quantiles
@@ -33,5 +33,6 @@ __all__ = [
     "style_grid",
     "thickness",
     "traverse",
+    "vector_prior",
     "width",
 ]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vaekit.errors import RequestError
-from vaekit.latent.means import mean_data
+from vaekit.latent.means import mean_data, vector_prior
 from vaekit.latent.quantiles import medians, prior_quantiles
 from vaekit.latent.traversal import check_units
 from vaekit.models import VAE
@@ -44,10 +44,10 @@ def manifold_grid(
         to high.
 
     Raises:
-        RequestError: If there are no two such units, or `n` is less than 1.
+        RequestError: If z is no vector, there are no two such units, or `n` is less than 1.
     """
     u = _even(n)
-    prior = model.latent(context)
+    prior = vector_prior(model, context)
     values = prior_quantiles(prior, u)
     check_units(units, len(values))
     if units[0] == units[1]:

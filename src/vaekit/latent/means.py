@@ -1,6 +1,6 @@
 r"""Between data and codes, deterministically: the mean of q(z|x), and the mean of p(x|z)."""
 
-__all__ = ["Decoded", "mean_codes", "mean_data"]
+__all__ = ["Decoded", "mean_codes", "mean_data", "vector_prior"]
 
 from typing import Any, NamedTuple, cast
 
@@ -45,11 +45,11 @@ def mean_codes(model: VAE, x: Tensor, context: Tensor | None = None) -> Tensor:
         torch.Size([5, 2])
     """
     if not hasattr(model, "encode"):
-        raise RequestError(f"{_NOT_CONTINUOUS.format(type(model).__name__)}: {_INSTEAD}")
+        raise _no_vector(model)
     given = _row_each(context, len(x))
     with evaluating(model):
         parts = [
-            _mean(model.encode(x[start : start + ROWS], None if given is None else given[start : start + ROWS]))
+            _mean(model, model.encode(x[start : start + ROWS], None if given is None else given[start : start + ROWS]))
             for start in range(0, max(len(x), 1), ROWS)
         ]
     return torch.cat(parts)
@@ -78,31 +78,55 @@ def mean_data(model: VAE, z: Tensor, context: Tensor | None = None) -> Tensor:
     return cast(Tensor, torch.cat(parts).unflatten(0, z.shape[:-1]))
 
 
-_NOT_CONTINUOUS = "the model ({}) has no continuous latent vector to move"
-_INSTEAD = "expected one code of real numbers an example: train vae, say, and not a model of discrete codes"
+def vector_prior(model: VAE, context: Tensor | None = None) -> Distribution:
+    r"""Return the prior of a model whose z is one vector of real numbers, which is what can be moved about in.
+
+    Arguments:
+        model: A model.
+        context: What a conditional model is told, shape `(n, ...)`.
+
+    Raises:
+        RequestError: If its latents are something else, such as the grid of codes of a VQ-VAE.
+    """
+    if not hasattr(model, "latent"):
+        raise _no_vector(model)
+    prior = model.latent(context)
+    if not _is_of_vectors(prior):
+        raise _no_vector(model)
+    return prior
 
 
-def _mean(q: Distribution) -> Tensor:
-    name = type(q).__name__
-    if getattr(_support(q), "is_discrete", False) or len(q.event_shape) != 1:
-        raise RequestError(f"{_NOT_CONTINUOUS.format(name)}: {_INSTEAD}")
+def _mean(model: VAE, q: Distribution) -> Tensor:
+    if not _is_of_vectors(q):
+        raise _no_vector(model)
     try:
         mean = q.mean
     except NotImplementedError:  # as of a flow
         raise RequestError(
-            f"the posterior ({name}) has no mean in closed form, and so no deterministic code; expected one that has: "
-            "train a model with another posterior, such as gaussian"
+            f"the posterior ({type(q).__name__}) has no mean in closed form, and so no deterministic code; "
+            "expected one that has: train a model with another posterior, such as gaussian"
         ) from None
     if not mean.is_floating_point():
-        raise RequestError(f"{_NOT_CONTINUOUS.format(name)}: {_INSTEAD}")
+        raise _no_vector(model)
     return mean
 
 
-def _support(q: Distribution) -> Any:
+def _no_vector(model: Any) -> RequestError:
+    return RequestError(
+        f"the model ({type(model).__name__}) has no continuous latent vector to move; expected one vector of real "
+        "numbers an example, as of the recipes vae or beta-vae: look at this one with `vaekit reconstruct` and "
+        "`vaekit sample`"
+    )
+
+
+def _is_of_vectors(distribution: Distribution) -> bool:
+    """Whether draws are vectors of real numbers."""
+    if len(distribution.event_shape) != 1:
+        return False
     try:
-        return q.support
+        return not getattr(distribution.support, "is_discrete", False)
     except NotImplementedError:
-        return None
+        return True
 
 
 def _row_each(context: Tensor | None, n: int) -> Tensor | None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vaekit.errors import RequestError
-from vaekit.latent.means import Decoded, mean_data
+from vaekit.latent.means import Decoded, mean_data, vector_prior
 from vaekit.latent.quantiles import medians, prior_quantiles
 from vaekit.models import VAE
 
@@ -43,8 +43,8 @@ def traverse(
         The points, shape `(units, k, latent_dim)`, and what they decode to.
 
     Raises:
-        RequestError: If there is no such unit, a probability is not between 0 and 1, or the prior lives where units
-            cannot move one at a time, such as on a simplex.
+        RequestError: If z is no vector, there is no such unit, a probability is not between 0 and 1, or
+            the prior lives where units cannot move one at a time, such as on a simplex.
 
     Example:
         >>> from vaekit.distributions import Conditional, DiagonalGaussian, Gaussian, StandardNormal
@@ -60,7 +60,7 @@ def traverse(
             raise RequestError(f"quantiles is {quantiles}; expected at least 2 of them: pass 11, say")
         quantiles = torch.linspace(*ENDS, quantiles, dtype=torch.float64)
     u = torch.as_tensor(quantiles, dtype=torch.float64)
-    prior = model.latent(context)
+    prior = vector_prior(model, context)
     values = prior_quantiles(prior, u)
     latent_dim = len(values)
     chosen = list(range(latent_dim)) if units is None else list(units)
