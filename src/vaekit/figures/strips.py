@@ -3,6 +3,7 @@ r"""Strips: what changes from left to right in each row, and the same as frames 
 __all__ = ["frames", "strips", "titled"]
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,8 +18,9 @@ from vaekit.errors import RequestError
 from vaekit.figures.pictures import _batch, _extent, _gap, _mosaic, _picture, _rgb, _within
 from vaekit.figures.style import DPI, INK, SOFT, styled
 
-_TITLE, _LABEL, _CHARACTER = 40, 24, 7.5  # screen pixels: heights of a title and a label, width of a character
-_LARGEST = 180  # screen pixels of a tile's side in an animation
+_TITLE, _LINE, _LABEL = 40, 20, 24  # screen pixels: heights of a title, of a further line of it, and of a label
+_CHARACTER, _BOLD = 7.5, 10.0  # widths of a character, of a label and of a title
+_LARGEST, _NARROWEST = 180, 340  # screen pixels of a tile's side in an animation, and of its width
 
 
 @styled
@@ -47,8 +49,8 @@ def strips(grid: ArrayLike, *, rows: Sequence[str] = (), columns: Sequence[str] 
     gap = _gap(pixels)
     canvas = _mosaic(pixels, shape[1], gap)
     left = round(max(map(len, rows), default=0) * _CHARACTER) + (12 if rows else 0)
-    top = (_LABEL if columns else 0) + (_TITLE if title else 0)
-    figure, ax = _picture(canvas, left=left, top=top)
+    heading = _wrapped(title, _picture(canvas, left=left)[0].get_figwidth() * DPI)
+    figure, ax = _picture(canvas, left=left, top=(_LABEL if columns else 0) + _high(heading))
     height, width = tiles.shape[2:]
     if rows:
         ax.set_yticks((height + gap) * np.arange(shape[0]) + (height - 1) / 2, list(rows))
@@ -58,7 +60,7 @@ def strips(grid: ArrayLike, *, rows: Sequence[str] = (), columns: Sequence[str] 
         at = (width + gap) * np.arange(shape[1]) + (width - 1) / 2
         ax.xaxis.tick_top()
         ax.set_xticks(at[::every], list(columns)[::every])
-    _write_title(figure, title)
+    _write_title(figure, heading)
     return figure
 
 
@@ -71,7 +73,7 @@ def frames(
     Arguments:
         grid: As for `strips`.
         rows: What each row is, written above its tile.
-        columns: What each column is, written beside the title.
+        columns: What each column is, written below the title.
         title: Above all.
 
     Raises:
@@ -82,33 +84,35 @@ def frames(
         [3, 3, 3]
     """
     tiles, shape = _tiles(grid, rows, columns)
-    captions = [f"{title}   {column}".strip() for column in columns] or [title] * shape[1]
+    captions = list(columns) or [""] * shape[1]
     if tiles.ndim == 2:
         x = tiles.reshape(*shape, -1)
         limits = _extent(x)
         for j, caption in enumerate(captions):
-            yield _rendered(_lines(x[:, j : j + 1], rows, (), caption or " ", limits))
+            yield _rendered(_lines(x[:, j : j + 1], rows, (), "\n".join(filter(None, (title, caption))) or " ", limits))
         return
     pixels = _pixels(tiles).reshape(*shape, *tiles.shape[2:], 3)
     side = max(tiles.shape[2:])
     across = math.ceil(math.sqrt(shape[0]))
-    scale = max(1, min(_LARGEST, 960 // across) // side)
+    scale = max(1, max(min(_LARGEST, 960 // across), _NARROWEST // across - 8) // side)
     pixels = pixels.repeat(scale, 2).repeat(scale, 3)
     band = _LABEL if rows else 8
     height, width = pixels.shape[2] + band, max(pixels.shape[3] + 8, _room(rows))
     down = math.ceil(shape[0] / across)
-    wide = max(across * width, _room(captions))
+    wide = max(across * width, _NARROWEST)
     canvas = np.full((down * height, wide, 3), 255, np.uint8)
-    figure, ax = _picture_of(canvas, top=_TITLE)
+    heading = _wrapped(title, wide)
+    figure, ax = _picture_of(canvas, top=_high(heading) + (_LABEL if columns else 0))
     corners = [(i // across * height + band, i % across * width) for i in range(shape[0])]
     for (top, left), row in zip(corners, rows, strict=False):
         ax.text(left, top - 6, row, color=SOFT, fontsize=8)
-    heading = _write_title(figure, captions[0] or " ")
+    _write_title(figure, heading)
+    below = figure.text(0, canvas.shape[0] / (figure.get_figheight() * DPI), "", va="bottom", fontsize=9, color=SOFT)
     for j, caption in enumerate(captions):
         for i, (top, left) in enumerate(corners):
             canvas[top : top + pixels.shape[2], left : left + pixels.shape[3]] = pixels[i, j]
         ax.images[0].set_data(canvas)
-        heading.set_text(caption or " ")
+        below.set_text(f" {caption}")
         yield _rendered(figure)
 
 
@@ -121,13 +125,14 @@ def titled(figure: Figure, title: str) -> Figure:
         >>> titled(figure, "A title").texts[0].get_text().strip()
         'A title'
     """
+    heading = _wrapped(title, figure.get_figwidth() * DPI)
     high = figure.get_figheight()
-    taller = high + _TITLE / DPI
+    taller = high + _high(heading) / DPI
     for ax in figure.axes:
         box = ax.get_position()
         ax.set_position((box.x0, box.y0 * high / taller, box.width, box.height * high / taller))
     figure.set_figheight(taller)
-    _write_title(figure, title)
+    _write_title(figure, heading)
     return figure
 
 
@@ -161,11 +166,19 @@ def _picture_of(canvas: NDArray[np.uint8], top: int) -> tuple[Figure, Any]:
     return figure, ax
 
 
-def _write_title(figure: Figure, title: str) -> Any:
-    if not title:
-        return None
-    y = 1 - 12 / (figure.get_figheight() * DPI)
-    return figure.text(0, y, f" {title}", ha="left", va="top", weight="bold", fontsize=10, color=INK)
+def _wrapped(title: str, wide: float) -> str:
+    """The title in lines that fit a width in screen pixels."""
+    return "\n".join(f" {line}" for line in textwrap.wrap(title, max(12, int(wide / _BOLD)), break_on_hyphens=False))
+
+
+def _high(heading: str) -> int:
+    return _TITLE + _LINE * heading.count("\n") if heading else 0
+
+
+def _write_title(figure: Figure, heading: str) -> None:
+    if heading:
+        y = 1 - 12 / (figure.get_figheight() * DPI)
+        figure.text(0, y, heading, ha="left", va="top", weight="bold", fontsize=10, color=INK)
 
 
 def _lines(
