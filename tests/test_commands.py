@@ -97,6 +97,7 @@ def test_units_are_sorted_by_their_rate(finished_run, tmp_path, monkeypatch):
     order = np.argsort(rates)[::-1]
     assert kept["rows"] == [f"unit {unit}: {rates[unit]:.2f} nats" for unit in order]
     assert kept["columns"] == ["1%", "50%", "99%"]
+    assert min(rates) > 0.01  # else the unit would be left out
     model = Run(finished_run).model
     centre = model.decode(torch.zeros(1, 2)).mean.detach()[0]
     np.testing.assert_allclose(kept["grid"][:, 1], torch.stack([centre, centre]), atol=1e-6)
@@ -204,6 +205,14 @@ def test_attributes_of_faces_are_those_of_the_data(faces, tmp_path, monkeypatch)
     assert kept["grid"].shape[2:] == (3, 8, 8)
 
 
+@pytest.mark.parametrize("scale", [1, 3])
+def test_a_photograph_is_cropped_as_the_faces_are(faces, tmp_path, scale):
+    picture = Image.new("RGB", (178 * scale, 218 * scale), (255, 255, 255))  # white but for what is seen of a face
+    picture.paste((0, 0, 0), (15 * scale, 35 * scale, (15 + 148) * scale, (35 + 148) * scale))
+    picture.save(tmp_path / "photo.png")
+    assert own_images(faces, [tmp_path / "photo.png"]).max() == 0
+
+
 # Conditional models.
 
 
@@ -223,6 +232,33 @@ def test_a_conditional_model_is_told_what_is_known_or_asked(tmp_path, tiny, no_r
     with pytest.raises(RequestError, match="nothing is known of mine: pass --context"):
         pick(run, files=str(tmp_path / "mine.png"))
     assert pick(run, files=str(tmp_path / "mine.png"), context="4").given.tolist() == [4]
+
+
+# A model without a vector to move.
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "serve", "export", "web"])
+def test_a_grid_of_codes_is_refused_by_all_in_the_same_words(quantised, tmp_path, name):
+    from vaekit.explorer.opening import serve
+    from vaekit.export.command import export
+
+    run, out = str(quantised.directory), str(tmp_path / "a")
+    act = {
+        "serve": lambda: serve(run, browser=False),
+        "export": lambda: export(run, out=out),
+        "web": lambda: export(run, to="web", out=out),
+    }.get(name, lambda: getattr(commands, name)(run, **COMMANDS[name], out=f"{out}.png"))
+    with pytest.raises(RequestError, match=r"VectorQuantized\) has no continuous latent vector.*vaekit reconstruct"):
+        act()
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def quantised(tmp_path_factory):
+    options = {"epochs": 1, "prior": "uniform", "nll_samples": 0, "progress": False, "codes": 4, "channels": (4,)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vaekit.report.run.report_run", lambda *arguments: None)
+        return vaekit.train("vq-vae", "digits", out=tmp_path_factory.mktemp("vq") / "run", code_dim=4, **options)
 
 
 # Three ways.
@@ -271,6 +307,7 @@ BAD = {
     "attribute run --attribute slant --against hair": "unknown attribute 'hair'",
     "attribute run --attribute slant --against slant": "nothing is left of the attribute",
     "attribute run --attribute slant --strength much": "--strength is 'much'",
+    "attribute run --attribute slant --strength -3:x": "--strength is '-3:x'",
     "attribute run --attribute slant --strength=3:-3": "--strength is '3:-3'",
     "attribute run --attribute slant --method mean": "--method is 'mean'",
     "attribute run --attribute slant --n 0": "n is 0",

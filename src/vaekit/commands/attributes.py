@@ -48,8 +48,7 @@ def attribute(
             on the image, thickness, slant or width.
         against: Others that should stay as they are, names between commas; the direction is made orthogonal to
             theirs.
-        strength: From which strength to which, with a colon between; in a shell as --strength=-3:3. A single number
-            is both ways.
+        strength: From which strength to which, with a colon between, as -3:3. A single number is both ways.
         steps: How many strengths.
         method: Take the difference of means, or the normal of a linear classifier, which discounts what only goes
             along with the attribute.
@@ -178,9 +177,9 @@ def _range(asked: str) -> tuple[float, float]:
     if len(ends) == 1:
         ends = [-abs(ends[0]), abs(ends[0])]
     if len(ends) != 2 or not -1e6 < ends[0] < ends[1] < 1e6:
-        raise RequestError(f"--strength is {asked!r}; expected from where to where, as --strength=-3:3, or one number")
+        raise RequestError(f"--strength is {asked!r}; expected from where to where, as --strength -3:3, or one number")
     return ends[0], ends[1]
 
 
 def _signed(value: float) -> str:
-    return "0" if abs(value) < 1e-9 else f"{value:+.2g}".replace("-", "−")
+    return "0" if abs(value) < 1e-9 else f"{value:+.3g}".replace("-", "−")

@@ -11,11 +11,14 @@ from vaekit.commands.picking import pick, train_codes
 from vaekit.errors import RequestError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from vaekit.runs import Run
 
 _LINES = 8  # rows of a surface of vectors
+_UNITS, _SAYS_NOTHING = 24, 0.01  # rows of a traversal, and the rate in nats below which a unit is left out
 
 
 def interpolate(
@@ -94,7 +97,8 @@ def traverse(
 
     Arguments:
         run: The run directory.
-        units: Which units, numbers between commas, or all; of all the 24 with the largest rates are shown.
+        units: Which units, numbers between commas, or all: the 24 with the largest rates, and of these not those that
+            say nothing, less than 0.01 nats.
         point: Number of the example at which the others stay; by default they stay at the medians of the prior.
         label: The first example of this class instead.
         file: An image of your own instead.
@@ -119,8 +123,12 @@ def traverse(
     trained = open_run(run)
     path = free_path(trained, out, "traversal.png", PICTURES, force)
     at, given, where = _place(trained, point, label, file, split, context, invert)
-    says, order = _rates(trained)
-    chosen = order[:24] if units == "all" else [unit for unit in order if unit in _numbers("units", units, len(order))]
+    rates, says, order = _rates(trained)
+    if units == "all":
+        chosen = [unit for unit in order if rates[unit] >= _SAYS_NOTHING][:_UNITS] or order[:_UNITS]
+    else:
+        asked = _numbers("units", units, len(order))
+        chosen = [unit for unit in order if unit in asked]
     x = traversal(trained.model, chosen, at=at, quantiles=steps, context=given).x.numpy()
     rows = [f"unit {unit}: {says[unit]}" for unit in chosen]
     columns = [f"{u:.0%}" for u in np.linspace(*ENDS, steps)]
@@ -173,7 +181,7 @@ def manifold(
     if principal and (point is not None or label is not None or file is not None):
         raise RequestError("principal directions go through the mean of the codes: leave --point out, or --principal")
     at, given, where = _place(trained, point, label, file, split, context, invert)
-    says, order = _rates(trained)
+    _, says, order = _rates(trained)
     if principal:
         found = principal_directions(train_codes(trained).codes)
         grid, quantiles = principal_grid(trained.model, found, n, context=given)
@@ -188,11 +196,15 @@ def manifold(
             raise RequestError(f"--units is {units!r}; expected two numbers with a comma between, such as 0,1")
         grid, quantiles = manifold_grid(trained.model, n, units=(pair[0], pair[1]), at=at, context=given)
         names = tuple(f"unit {unit}, {says[unit]}" for unit in pair)
-        title = f"Units {pair[0]} and {pair[1]}, {where}, {title_of(trained)}"
+        rest = f", {where}" if len(order) > 2 or at is not None else ""
+        title = f"Units {pair[0]} and {pair[1]}{rest}, {title_of(trained)}"
     x = grid.numpy()
     if path.suffix.lower() == ".png" and x.ndim == 5:
         both = (quantiles, quantiles)
-        return figures.save(titled(figures.manifold(x, quantiles=both, axes=(names[0], names[1])), title), path)
+        figure = titled(figures.manifold(x, quantiles=both, axes=(names[0], names[1])), title)
+        if principal:
+            figure.axes[0].set(xlabel=f"Gaussian quantile of {names[0]}", ylabel=f"Gaussian quantile of {names[1]}")
+        return figures.save(figure, path)
     labels = [f"{u:.0%}" for u in quantiles]
     if x.ndim != 5 and path.suffix.lower() == ".png":  # rows of lines: the first unit from dark to light
         kept = range(0, n, -(-n // _LINES))
@@ -227,15 +239,16 @@ def _place(
     return mean_codes(run.model, picked.x, picked.given)[0], picked.given, f"at {picked.names[0]}"
 
 
-def _rates(run: "Run") -> tuple[list[str], list[int]]:
-    """How much each unit says, in words, and the units from most to least."""
+def _rates(run: "Run") -> "tuple[NDArray[np.float64], list[str], list[int]]":
+    """How much each unit says, the same in words, and the units from most to least."""
     import numpy as np
 
     known = run.metrics.get("test", {}).get("unit_rates") if (run.directory / "metrics.json").is_file() else None
     if known is not None:
-        return [f"{rate:.2f} nats" for rate in known], [int(i) for i in np.argsort(-np.asarray(known), kind="stable")]
-    spread = train_codes(run).codes.double().std(0).numpy()  # a code without a rate, or of one piece
-    return [f"deviation {s:.2f}" for s in spread], [int(i) for i in np.argsort(-spread, kind="stable")]
+        values, said = np.asarray(known, dtype=np.float64), "{:.2f} nats"
+    else:  # a code without a rate, or of one piece
+        values, said = train_codes(run).codes.double().std(0).numpy(), "deviation {:.2f}"
+    return values, [said.format(value) for value in values], np.argsort(-values, kind="stable").tolist()
 
 
 def _numbers(name: str, asked: str, n: int) -> list[int]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FILE_BYTES = 32 * 2**20
 FITTED = 5_000  # training examples that directions are taken from
+_ALIGNED = 178  # pixels across CelebA's images, of which its loader's crop is some
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,8 @@ def train_codes(run: "Run", n: int = FITTED) -> Encoded:
 def own_images(run: "Run", paths: "Sequence[Path]", *, invert: bool = False) -> "NDArray[np.uint8 | np.float32]":
     r"""Return images from files as a run's data are stored: upright, cropped about the centre, resized, in its levels.
 
+    For a run on CelebA a photograph is cropped as its images are, in proportion to its size.
+
     Arguments:
         run: The run, trained.
         paths: The files, at most 32 MiB each, and as many pixels as Pillow's guard allows.
@@ -157,7 +160,6 @@ def own_images(run: "Run", paths: "Sequence[Path]", *, invert: bool = False) -> 
     shape, levels = tuple(spec["shape"]), spec["levels"]
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise RequestError(f"the run's data have shape {shape}; expected images, to read files: pick by --points")
-    crop = run.config["data"].get("options", {}).get("crop")
     images = []
     for path in paths:
         if not path.is_file():
@@ -166,7 +168,8 @@ def own_images(run: "Run", paths: "Sequence[Path]", *, invert: bool = False) -> 
             raise RequestError(f"{path} has more than {FILE_BYTES // 2**20} MiB; expected a smaller image: scale it")
         known = formats()
         pixels = None
-        if header(path, crop, known) is not None:
+        if (seen := header(path, None, known)) is not None:
+            crop = _crop(run, min(seen.size))
             pixels = decode(path, size=(shape[2], shape[1]), crop=crop, grey=shape[0] == 1, formats=known)
         if pixels is None:
             raise RequestError(f"{path} cannot be read; expected an image of a size that Pillow reads: convert it")
@@ -176,6 +179,19 @@ def own_images(run: "Run", paths: "Sequence[Path]", *, invert: bool = False) -> 
         return (x / 255).astype(np.float32)
     scaled: NDArray[np.uint8] = np.rint(x * ((levels - 1) / 255)).astype(np.uint8)
     return scaled
+
+
+def _crop(run: "Run", side: int) -> int | None:
+    """The side of the square that the run's loader cuts from an image whose shorter side is this long."""
+    asked: int | None = run.config["data"].get("options", {}).get("crop")
+    if run.config["data"]["name"] != "celeba":
+        return asked
+    import inspect
+
+    from vaekit.data.celeba import load_celeba
+
+    crop = inspect.signature(load_celeba).parameters["crop"].default if asked is None else asked
+    return round(side * min(crop, _ALIGNED) / _ALIGNED)  # a face in a photograph of another size, as large in it
 
 
 def _of_classes(data: "Dataset", split: str, asked: str) -> list[int]:
