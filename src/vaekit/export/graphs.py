@@ -106,7 +106,8 @@ def onnx(
 
     Raises:
         RequestError: If ONNX's packages are missing, z is no vector of real numbers, a mean has no closed form, a
-            part uses what ONNX cannot say, or a graph does not give what PyTorch gives: 1e-4 or more apart, with `half` 1e-2.
+            part uses what ONNX cannot say, or a graph does not give what PyTorch gives: 1e-4 or more apart, with `half`
+            1e-2.
 
     Example:
         >>> import tempfile
