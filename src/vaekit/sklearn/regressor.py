@@ -34,8 +34,9 @@ class VAERegressor(RegressorMixin, MultiOutputMixin, HoldsModel, BaseEstimator):
 
     It is for outputs that are many and move together, such as images or poses: Y of shape `(n_samples, n_outputs)`
     is encoded, its codes are regressed on X, and decoded; the autoencoder is first trained by itself and then through
-    the regression, by the recipe `vaer`. Predictions have standard deviations, calibrated on training outputs that
-    are hidden from the process.
+    the regression, by the recipe `vaer`; what it leaves of the outputs is regressed as well. Predictions have standard
+    deviations, calibrated on training outputs that are hidden from the process but were trained on, so that they are
+    an order of magnitude rather than a promise.
 
     References:
         Variational autoencoded regression (Yoo et al., 2017).
@@ -43,7 +44,7 @@ class VAERegressor(RegressorMixin, MultiOutputMixin, HoldsModel, BaseEstimator):
     Arguments:
         latent_dim: Size of z.
         hidden: Widths of the encoder's hidden layers; the decoder has them in reverse.
-        kernel: rbf, matern-1/2, matern-3/2 or matern-5/2, with hyperparameters by the marginal likelihood of codes.
+        kernel: rbf, matern-1/2, matern-3/2 or matern-5/2, with hyperparameters by the marginal likelihood of y.
         inducing: Inducing points of the process where there are more samples; None for the exact solve.
         epochs: Passes over the data.
         fine_tune: Part of them that trains through the regression.
@@ -80,7 +81,7 @@ class VAERegressor(RegressorMixin, MultiOutputMixin, HoldsModel, BaseEstimator):
         kernel: Kernel = "rbf",
         inducing: int | None = 512,
         epochs: int = 400,
-        fine_tune: float = 0.5,
+        fine_tune: float = 0.8,
         batch_size: int = 100,
         learning_rate: float = 3e-3,
         draws: int = 32,
