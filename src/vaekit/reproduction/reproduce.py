@@ -229,7 +229,7 @@ def _markdown(table: Table, name: str, entries: Sequence[dict[str, Any]]) -> str
     for entry in entries:
         cells = [_spread(entry["values"][column]) for column in table.columns]
         published = "none" if entry["published"] is None else f"{entry['published']} ({entry['source']})"
-        short = f"{entry['short_by']:.2f}" if "short_by" in entry else ""
+        short = _spread([entry["short_by"]]) if "short_by" in entry else ""
         lines.append(f"| {entry['row']} | {' | '.join(cells)} | {len(entry['seeds'])} | {published} | {short} |")
     for protocol in dict.fromkeys(entry["protocol"] for entry in entries):
         lines += ["", f"Protocol: {protocol}."]
