@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vaekit.errors import RequestError
 from vaekit.figures.pictures import _batch, _extent, _gap, _mosaic, _rgb, _within
-from vaekit.figures.style import COLOURS, INK, MAIN, SOFT, styled
+from vaekit.figures.style import COLOURS, INK, MAIN, styled
 
 _HEADINGS = ("codes", "samples from the prior", "interpolations")
 
@@ -62,8 +62,8 @@ def columns(models: Sequence[Column], *, label_names: Sequence[str] | None = Non
     """
     if not models:
         raise RequestError("there are no models to draw; expected at least 1")
-    figure = Figure(figsize=(3.4 * len(models), 9.6), layout="constrained")
-    axes = figure.subplots(3, len(models), squeeze=False, gridspec_kw={"height_ratios": (3.2, 3.2, 1.8)})
+    figure = Figure(figsize=(3.4 * len(models), 8.9), layout="constrained")
+    axes = figure.subplots(3, len(models), squeeze=False, gridspec_kw={"height_ratios": (3.2, 3.0, 1.5)})
     limits = _shared_limits(models)
     for j, model in enumerate(models):
         _scatter(axes[0, j], model)
@@ -90,7 +90,7 @@ def _scatter(ax: Axes, model: Column) -> None:
         raise RequestError(f"codes have shape {z.shape}; expected (n, 2), codes of two units")
     colours: Any = MAIN if model.labels is None else [COLOURS[int(c) % 10] for c in np.asarray(model.labels)]
     ax.scatter(z[:, 0], z[:, 1], c=colours, s=float(np.clip(6000 / max(len(z), 1), 2, 24)), linewidths=0, alpha=0.8)
-    ax.add_patch(Circle((0, 0), 1, fill=False, color=SOFT, linewidth=0.9, zorder=3))
+    ax.add_patch(Circle((0, 0), 1, fill=False, color=INK, linewidth=1.2, zorder=3))
     reach = max(3.3, 1.06 * float(np.quantile(np.abs(z), 0.999)))
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     ax.grid(False)
@@ -114,9 +114,11 @@ def _legend(figure: Figure, models: Sequence[Column], names: Sequence[str] | Non
         return
     from matplotlib.lines import Line2D
 
+    circle = Line2D([], [], marker="o", linestyle="", markersize=8, markerfacecolor="none", color=INK,
+                    label="one deviation of the prior")  # fmt: skip
     handles = [
         Line2D([], [], marker="o", linestyle="", markersize=5, color=COLOURS[int(c) % 10],
                label=names[int(c)] if names else str(int(c)))
         for c in classes
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(classes))
+    figure.legend(handles=[*handles, circle], loc="outside lower center", ncols=len(classes) + 1)
