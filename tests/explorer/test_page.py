@@ -309,3 +309,20 @@ def test_a_page_that_loses_its_model_says_so(browser, service, served):
         opened = Page(browser, server.url)
     opened.page.get_by_role("alert").get_by_text("connection").wait_for()
     opened.page.close()
+
+
+def test_a_connection_that_breaks_is_made_again(url, browser):
+    sockets = """() => { window.lines = []; const Own = window.WebSocket; window.WebSocket = class extends Own {
+        constructor(...given) { super(...given); window.lines.push(this); } }; }"""
+    page = browser.new_page()
+    page.set_default_timeout(10_000)
+    page.add_init_script(f"({sockets})()")
+    page.goto(url)
+    page.locator(".vk-numbers div").first.wait_for()
+    before = page.locator(".vk-big").evaluate("(canvas) => canvas.toDataURL()")
+    page.evaluate("() => window.lines[0].close()")
+    page.wait_for_function("() => window.lines.length === 2 && window.lines[1].readyState === WebSocket.OPEN")
+    slider = page.get_by_role("slider", name=re.compile("^unit z")).first
+    slider.fill("2.5")  # asks the model, over the new line
+    page.wait_for_function("(before) => document.querySelector('.vk-big').toDataURL() !== before", arg=before)
+    page.close()
