@@ -110,7 +110,7 @@ def components(data: Dataset, given: np.ndarray, y: np.ndarray, new: np.ndarray)
     mean, std = process(data, given, pca.transform(y), new)
     assert std is not None
     left = ((y - pca.inverse_transform(pca.transform(y))) ** 2).mean(0)
-    return pca.inverse_transform(mean), np.sqrt(std**2 @ pca.components_**2 + left)
+    return pca.inverse_transform(mean), np.sqrt(std**2 @ pca.components_**2 + left + 1e-8)
 
 
 BASELINES: dict[str, Callable[..., Arrays]] = {"linear": linear, "gp": process, "pca+gp": components}
@@ -210,7 +210,7 @@ def written(kept: dict[str, Any]) -> str:
     for title in dict.fromkeys(run["data"] for run in runs):
         own = [run for run in runs if run["data"] == title]
         places = list(dict.fromkeys(place(run) for run in own))
-        lines += [f"## {title}", "", "RMSE" + (", and seeds" if len(places) else ""), ""]
+        lines += [f"## {title}", "", "RMSE, ± one standard deviation over seeds where there are several:", ""]
         lines += ["| | " + " | ".join(places) + " |", "|---|" + "---:|" * len(places)]
         means: dict[tuple[str, str], float] = {}
         for name, words in NAMES.items():
@@ -261,12 +261,13 @@ def said(means: dict[tuple[str, str], float], at: str, runs: list[dict[str, Any]
     if "vaer" not in here:
         return f"- At {at} VAER was not measured."
     part = here["vaer"] / here[rival] - 1
+    seeds = len({run["seed"] for run in runs if run["method"] == "vaer" and place(run) == at})
     words = f"- At {at} VAER {'is best' if best == 'vaer' else 'is not best'}: {abs(part):.1%} "
     words += f"{'below' if part < 0 else 'above'} {NAMES[rival]}"
     if rival != "vae+gp" and "vae+gp" in here:
         own = here["vaer"] / here["vae+gp"] - 1
         words += f", and {abs(own):.1%} {'below' if own < 0 else 'above'} {NAMES['vae+gp']}"
-    return words + "."
+    return words + (", with one seed." if seeds == 1 else ".")
 
 
 def cost(out: Path) -> None:

@@ -174,7 +174,9 @@ def _film(path: Path, dataset: "Dataset", inputs: "NDArray[Any]", found: "Predic
         poses = dataset.poses
         times = inputs[:, 0] if inputs.shape[1] == 1 else None
         joints = poses.joints(found.mean)
-        return animate_poses(joints, poses.skeleton.bones, path, fps=fps, times=times, up=poses.up)
+        return animate_poses(
+            joints, poses.skeleton.bones, path, fps=fps, times=times, names=poses.skeleton.names, up=poses.up
+        )
     if found.mean.ndim != 4 or found.mean.shape[1] not in (1, 3):
         raise RequestError(
             f"outputs have shape {found.mean.shape[1:]}, which are no images and no poses; expected either for a "
