@@ -206,7 +206,7 @@ TABLES = {
             "network": "conv",
             "channels": (32, 64, 128, 256),
             "latent_dim": 100,
-            "batch_size": 64,
+            "batch_size": 16,
             "learning_rate": 5e-4,
             "epochs": 60,
         },
