@@ -86,7 +86,7 @@ class DataSpec:
     def from_json(cls, entry: Mapping[str, Any]) -> "DataSpec":
         """Read what `config.json` kept; what has a default may be missing."""
         known = {f.name for f in fields(cls) if f.compare}
-        kept = {name: value for name, value in entry.items() if name in known}
+        kept: dict[str, Any] = {name: value for name, value in entry.items() if name in known}
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
 
 
