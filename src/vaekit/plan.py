@@ -86,8 +86,10 @@ class DataSpec:
     def from_json(cls, entry: Mapping[str, Any]) -> "DataSpec":
         """Read what `config.json` kept; what has a default may be missing."""
         known = {f.name for f in fields(cls) if f.compare}
-        kept: dict[str, Any] = {name: value for name, value in entry.items() if name in known}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
+        kept: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in entry.items() if name in known
+        }
+        return cls(**kept)
 
 
 @dataclass(frozen=True)
