@@ -32,7 +32,8 @@ class Calibration:
     too large: what intervals hold is then not to be relied upon, and a few rows for validation are well spent.
 
     With a validation split it is first said how far the autoencoder is trusted, `VAERegression.trust`, by what makes
-    the squared error of the outputs hidden least, from 0 to 1. With r the errors by the predicted standard deviations, the standard deviations are multiplied by
+    the squared error of the outputs hidden least, from 0 to 1. With r the errors by the predicted standard deviations,
+    the standard deviations are multiplied by
 
     .. math::
         s = \sqrt{\mathrm{mean}(r^2)}
