@@ -5,6 +5,7 @@ __all__ = ["reproduce"]
 import inspect
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -199,12 +200,20 @@ def _entry(table: Table, row: Row, runs: Path) -> dict[str, Any] | None:
         "training_seconds": [run.metrics["training"]["seconds"] for run, _ in found],
         "versions": config["versions"],
         "commits": [run.config["versions"]["commit"] for run, _ in found],
-        "command": config["command"].rpartition(" --out ")[0],  # wherever it was put
+        "command": _anywhere(config["command"], table.data),
     }
     if row.published is not None and table.comparable:
         gap = mean(values[table.columns[0]]) - row.published
         entry["short_by"] = gap if table.lower else -gap
     return entry
+
+
+def _anywhere(command: str, data: str) -> str:
+    """A command without where it put its run, and where its data were."""
+    words = shlex.split(command.rpartition(" --out ")[0])
+    if "--data" in words:
+        words[words.index("--data") + 1] = data
+    return shlex.join(words)
 
 
 def _protocol(table: Table, metrics: dict[str, Any]) -> str:
