@@ -337,14 +337,14 @@ def test_times_sequences_and_steps_are_those_of_the_clips():
 
 
 def test_frames_are_held_out_by_options():
-    data = load_dataset("clips", clips="walk", gap=4, validate=0)
+    data = load_dataset("clips", clips="walk", gap=4, validate=None)
     whole = load_dataset("clips", clips="walk", validation=0, test=0)
     observed = sorted({*range(0, 39, 4), 38})
     # Rows are scaled over what is observed, so that places of joints are what can be compared.
     seen, all_of_it = data.poses.joints(data.train.x), whole.poses.joints(whole.train.x)
     np.testing.assert_allclose(seen, all_of_it[observed], atol=1e-5)
     np.testing.assert_array_equal(data.test.context, np.delete(whole.train.context, observed, 0))
-    assert data.options == {"clips": "walk", "gap": 4, "validate": 0}
+    assert data.options == {"clips": "walk", "gap": 4, "validate": None}
     # By default one of five of those observed validates, and is observed no less.
     parts = load_dataset("clips", clips="walk", gap=4)
     assert len(parts.validation) == 2
