@@ -272,14 +272,17 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path, capsys, monkeypatch):
 def test_a_real_process_stops_cleanly(tmp_path):
     run = Run(tmp_path / "run")
     words = [*TRAIN, "--epochs", "100000", "--out", str(run.directory)]
-    process = subprocess.Popen([sys.executable, "-m", "vaekit", *words], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 300  # the first step may have to be compiled, on a machine that does much else
-    while not (run.directory / "history.csv").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)  # and not SIGINT, which a shell may have told its children to ignore
-    _, err = process.communicate(timeout=30)
+    with subprocess.Popen([sys.executable, "-m", "vaekit", *words], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while not (run.directory / "history.csv").exists():
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)  # and not SIGINT, which a shell may have told its children to ignore
+            _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()  # or it would go on for days
     assert process.returncode == 130
     assert re.fullmatch(r"interrupted: stopped in epoch \d+ of 100000; go on with the same command and --resume\n", err)
     assert run.state is RunState.UNFINISHED
