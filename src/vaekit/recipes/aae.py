@@ -59,7 +59,7 @@ def aae(
     *,
     prior: Literal["gaussian", "mixture", "swiss-roll"] = "gaussian",
     encoder: Literal["deterministic", "gaussian"] = "deterministic",
-    generator: float = 1.0,
+    generator: float = 30.0,
     rival_hidden: tuple[int, ...] = (1000, 1000),
     **shared: Any,
 ) -> "Plan":
@@ -73,7 +73,8 @@ def aae(
         data: The data's shape and levels.
         prior: gaussian, N(0, I); or in the plane mixture, of 10 Gaussians like petals, or swiss-roll.
         encoder: deterministic, whose codes are points; or gaussian, which draws them.
-        generator: Weight of the encoder's loss against the discriminator.
+        generator: Weight of the encoder's loss against the discriminator, which is a nat or so where the distortion of
+            an image is a hundred.
         rival_hidden: Widths of the discriminator's hidden layers.
     """
     parts = adversarial_parts(shared["latent_dim"], prior, encoder, generator, rival_hidden)

@@ -17,7 +17,7 @@ def aae_style(
     data: "DataSpec",
     *,
     encoder: Literal["deterministic", "gaussian"] = "deterministic",
-    generator: float = 1.0,
+    generator: float = 30.0,
     rival_hidden: tuple[int, ...] = (1000, 1000),
     **shared: Any,
 ) -> "Plan":
@@ -30,7 +30,8 @@ def aae_style(
     Args:
         data: The data's shape and levels, and their classes or contexts.
         encoder: deterministic, whose codes are points; or gaussian, which draws them.
-        generator: Weight of the encoder's loss against the discriminator.
+        generator: Weight of the encoder's loss against the discriminator, which is a nat or so where the distortion of
+            an image is a hundred.
         rival_hidden: Widths of the discriminator's hidden layers.
     """
     from vaekit.recipes.build import context_of

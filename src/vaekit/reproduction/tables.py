@@ -144,7 +144,7 @@ TABLES = {
             "prior_match.prior_mmd_null",
             "reconstruction.mse",
         ),
-        arguments={"latent_dim": 2, "hidden": (500, 500), "rival_hidden": (200, 200), "epochs": 15},
+        arguments={"latent_dim": 2, "hidden": (500, 500), "rival_hidden": (200, 200), "epochs": 6},
         families=("prior-match", "reconstruction"),
         nll_samples=0,
     ),
