@@ -1,0 +1,15 @@
+r"""Melodies: symbols and notes, what can be measured of them, and how they become files and sound."""
+
+__all__ = ["HIGHEST", "LOWEST", "NOTE_OFF", "NO_EVENT", "STEPS_PER_BAR", "SYMBOLS", "Note", "notes_of", "tokens_of"]
+
+from vaekit.music.tokens import (
+    HIGHEST,
+    LOWEST,
+    NO_EVENT,
+    NOTE_OFF,
+    STEPS_PER_BAR,
+    SYMBOLS,
+    Note,
+    notes_of,
+    tokens_of,
+)
