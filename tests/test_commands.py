@@ -45,9 +45,9 @@ def grids(monkeypatch):
     """Keep what is drawn instead of drawing it."""
     kept = {}
 
-    def keep(path, grid, **labels):
+    def keep(paths, grid, kind, **labels):
         kept.update(grid=grid, **labels)
-        return path
+        return paths[0]
 
     monkeypatch.setattr("vaekit.commands.moves.write_strips", keep)
     monkeypatch.setattr("vaekit.commands.attributes.write_strips", keep)

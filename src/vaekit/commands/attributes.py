@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vaekit.api import Split
-from vaekit.commands.files import PICTURES, free_path, open_run, title_of, write_strips
+from vaekit.commands.files import PICTURES, animated, free_paths, open_run, title_of, write_strips
 from vaekit.commands.picking import class_numbers, pick, train_codes
 from vaekit.errors import RequestError, nearest
 
@@ -69,6 +69,7 @@ def attribute(
     Raises:
         RequestError: If there is no trained run, no such attribute or example, or the file cannot be written.
     """
+    from vaekit.kinds import kind_of_run
     from vaekit.latent import mean_codes, move
 
     trained = open_run(run)
@@ -78,7 +79,9 @@ def attribute(
     low, high = _range(strength)
     if steps < 2:
         raise RequestError(f"steps is {steps}; expected at least 2 strengths: pass --steps 9, say")
-    path = free_path(trained, out, f"{attribute.replace(':', '-').replace('/', '-')}.png", PICTURES, force)
+    kind = kind_of_run(trained)
+    name = f"{attribute.replace(':', '-').replace('/', '-')}.png"
+    paths = free_paths(trained, out, name, PICTURES, kind, force)
     others = [word.strip() for word in against.split(",")] if against else []
     vector = direction(trained, attribute, others, method)
     if points is None and labels is None and files is None:
@@ -93,11 +96,11 @@ def attribute(
     beside = f", orthogonal to {', '.join(others)}" if others else ""
     title = f"{attribute} by the {_METHODS[method]}{beside}, {title_of(trained)}"
     columns = [_signed(s) for s in strengths]
-    if path.suffix.lower() == ".png":
+    if not animated(paths):
         import numpy as np
 
         x, columns = np.concatenate([picked.original[:, None], x], 1), ["example", *columns]
-    return write_strips(path, x, rows=picked.names, columns=columns, title=title)
+    return write_strips(paths, x, kind, rows=picked.names, columns=columns, title=title)
 
 
 def direction(
@@ -125,13 +128,13 @@ def direction(
 
 
 def known_attributes(run: "Run") -> list[str]:
-    r"""Return the names of the attributes of a run's data: given with them, classes, and measured on images."""
-    from vaekit.latent import MEASURES
+    r"""Return the names of the attributes of a run's data: given with them, classes, and measured."""
+    from vaekit.kinds import kind_of
 
     data = run.data
     names = list(getattr(data, "context_names", ()))
     names += [f"label:{name}" for name in data.label_names or map(str, range(data.classes or 0))]
-    return names + (list(MEASURES) if len(data.shape) == 3 else [])
+    return names + list(kind_of(data).measures)
 
 
 def attribute_values(run: "Run", name: str, encoded: "Encoded") -> "NDArray[Any]":
@@ -145,7 +148,7 @@ def attribute_values(run: "Run", name: str, encoded: "Encoded") -> "NDArray[Any]
     Raises:
         RequestError: If there is no such attribute.
     """
-    from vaekit.latent import MEASURES
+    from vaekit.kinds import kind_of
 
     _check(run, name)
     data, part = run.data, run.data.train
@@ -154,8 +157,9 @@ def attribute_values(run: "Run", name: str, encoded: "Encoded") -> "NDArray[Any]
         assert part.context is not None
         present: NDArray[Any] = part.context[encoded.rows, given.index(name)] > 0.5
         return present
-    if name in MEASURES:
-        return MEASURES[name](encoded.x.numpy())
+    measures = kind_of(data).measures
+    if name in measures:
+        return measures[name](encoded.x.numpy())
     assert part.labels is not None
     which: NDArray[Any] = part.labels[encoded.rows] == class_numbers(data)[name.removeprefix("label:")]
     return which

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaekit.api import Split
-from vaekit.commands.files import examples_of, free_path, open_run, write, write_binary
+from vaekit.commands.files import examples_of, free_path, free_paths, open_run, write, write_binary
 from vaekit.errors import RequestError
 
 if TYPE_CHECKING:
@@ -78,10 +78,12 @@ def decode(run: str, codes: str, context: str | None = None, out: str | None = N
     import torch
 
     from vaekit.contexts import contexts_for
+    from vaekit.kinds import kind_of_run
     from vaekit.models import VectorQuantized
 
     trained = open_run(run)
-    path = free_path(trained, out, "decoded.png", (".png", ".npy"), force)
+    kind = kind_of_run(trained)
+    paths = free_paths(trained, out, "decoded.png", (".png", ".npy"), kind, force)
     z = _points(Path(codes))
     given = contexts_for(trained, max(len(z), 1), context)
     size = ", ".join(map(str, trained.model.latent(given).event_shape))
@@ -102,7 +104,7 @@ def decode(run: str, codes: str, context: str | None = None, out: str | None = N
             )
     with torch.no_grad():
         x = trained.model.decode(latents, given).mean.numpy()
-    return write(path, x, lambda figures: figures.sample_grid(x[:400]))
+    return write(paths, x, kind, lambda: kind.samples(x[:400]))
 
 
 def _points(path: Path) -> "NDArray[Any]":

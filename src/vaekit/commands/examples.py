@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekit.api import Split
-from vaekit.commands.files import examples_of, free_path, open_run, write
+from vaekit.commands.files import examples_of, free_paths, open_run, write
 from vaekit.errors import RequestError
 
 
@@ -38,12 +38,14 @@ def sample(
         RequestError: If there is no trained run, or the file cannot be written.
     """
     from vaekit.contexts import contexts_for
+    from vaekit.kinds import kind_of_run
 
     trained = open_run(run)
-    path = free_path(trained, out, "samples.png", (".png", ".npy"), force)
+    kind = kind_of_run(trained)
+    paths = free_paths(trained, out, "samples.png", (".png", ".npy"), kind, force)
     given = contexts_for(trained, n, context) if n > 0 else None
     x = trained.model.sample(n, given, mean=not noise, seed=seed).cpu().numpy()
-    return write(path, x, lambda figures: figures.sample_grid(x))
+    return write(paths, x, kind, lambda: kind.samples(x))
 
 
 def reconstruct(
@@ -74,11 +76,14 @@ def reconstruct(
     """
     import numpy as np
 
+    from vaekit.kinds import kind_of_run
+
     trained = open_run(run)
-    path = free_path(trained, out, "reconstructions.png", (".png", ".npy"), force)
+    kind = kind_of_run(trained)
+    paths = free_paths(trained, out, "reconstructions.png", (".png", ".npy"), kind, force)
     if n < 0:
         raise RequestError(f"n is {n}; expected 0 for all, or how many: pass --n 20")
     _, examples = examples_of(trained, data, data_options, split, n)
     pairs = [(x.numpy(), trained.model.reconstruct(x, given).numpy()) for x, given in examples]
     originals, results = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    return write(path, results, lambda figures: figures.reconstructions(originals[:100], results[:100]))
+    return write(paths, results, kind, lambda: kind.reconstructions(originals[:100], results[:100]))

@@ -1,6 +1,17 @@
 r"""What commands share: the run they are given, its examples, and the file they write."""
 
-__all__ = ["PICTURES", "examples_of", "free_path", "open_run", "title_of", "write", "write_binary", "write_strips"]
+__all__ = [
+    "PICTURES",
+    "animated",
+    "examples_of",
+    "free_path",
+    "free_paths",
+    "open_run",
+    "title_of",
+    "write",
+    "write_binary",
+    "write_strips",
+]
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,9 +21,11 @@ from vaekit.errors import RequestError
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from vaekit.kinds import Examples
     from vaekit.runs import Run
 
 
@@ -62,15 +75,35 @@ def free_path(run: "Run", out: str | None, default: str, endings: tuple[str, ...
     return path
 
 
-def write(path: Path, x: "NDArray[Any]", draw: Callable[[Any], Any]) -> Path:
-    r"""Write arrays to an .npy file, or what `draw` makes with the figures to a .png file."""
+def free_paths(
+    run: "Run", out: str | None, default: str, endings: tuple[str, ...], kind: "Examples", force: bool
+) -> list[Path]:
+    r"""Return where a command writes examples of a kind: one file, or by default one of each ending that the kind has.
+
+    Raises:
+        RequestError: As `free_path`.
+    """
+    if out is not None:
+        return [free_path(run, out, default, (*endings, *kind.endings), force)]
+    names = [default, *(Path(default).with_suffix(ending).name for ending in kind.endings)]
+    return [free_path(run, None, name, (*endings, *kind.endings), force) for name in names]
+
+
+def write(paths: Sequence[Path], x: "NDArray[Any]", kind: "Examples", draw: "Callable[[], Figure]") -> Path:
+    r"""Write examples as the endings ask: an array, what `draw` makes, or what the kind writes; return the first."""
     import numpy as np
 
-    if path.suffix.lower() == ".png":
-        from vaekit import figures
+    for path in paths:
+        ending = path.suffix.lower()
+        if ending == ".png":
+            from vaekit import figures
 
-        return figures.save(draw(figures), path)
-    return write_binary(path, lambda file: np.save(file, x))
+            figures.save(draw(), path)
+        elif ending in kind.endings:
+            kind.save(path, x)
+        else:
+            write_binary(path, lambda file: np.save(file, x))
+    return paths[0]
 
 
 def write_binary(path: Path, write: Callable[[Any], object]) -> Path:
@@ -88,22 +121,31 @@ PICTURES = (".png", ".gif", ".mp4")
 
 
 def write_strips(
-    path: Path,
+    paths: Sequence[Path],
     grid: "NDArray[Any]",
+    kind: "Examples",
     *,
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
     title: str = "",
     back: bool = True,
 ) -> Path:
-    r"""Write rows of examples to a .png file, or to a .gif or .mp4 file whose frames are the columns."""
-    from vaekit.figures import save
-    from vaekit.figures.animation import save_animation
-    from vaekit.figures.strips import frames, strips
+    r"""Write rows of examples as the endings ask: a picture, an animation whose frames are the columns, or others."""
+    from vaekit.figures.animation import ANIMATED, save_animation
 
-    if path.suffix.lower() == ".png":
-        return save(strips(grid, rows=rows, columns=columns, title=title), path)
-    return save_animation(list(frames(grid, rows=rows, columns=columns, title=title)), path, back=back)
+    for path in paths:
+        if path.suffix.lower() in ANIMATED:
+            save_animation(kind.frames(grid, rows=rows, columns=columns, title=title), path, back=back)
+        else:
+            write([path], grid, kind, lambda: kind.strips(grid, rows=rows, columns=columns, title=title))
+    return paths[0]
+
+
+def animated(paths: Sequence[Path]) -> bool:
+    r"""Whether a command writes an animation."""
+    from vaekit.figures.animation import ANIMATED
+
+    return paths[0].suffix.lower() in ANIMATED
 
 
 def title_of(run: "Run") -> str:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vaekit.api import Split
-from vaekit.commands.files import PICTURES, free_path, open_run, title_of, write_strips
+from vaekit.commands.files import PICTURES, animated, free_paths, open_run, title_of, write, write_strips
 from vaekit.commands.picking import pick, train_codes
 from vaekit.errors import RequestError
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from vaekit.runs import Run
@@ -58,24 +59,26 @@ def interpolate(
     """
     import numpy as np
 
+    from vaekit.kinds import kind_of_run
     from vaekit.latent import interpolate as between
 
     trained = open_run(run)
-    path = free_path(trained, out, "interpolation.png", PICTURES, force)
+    kind = kind_of_run(trained)
+    paths = free_paths(trained, out, "interpolation.png", PICTURES, kind, force)
     picked = pick(trained, points=points, labels=labels, files=files, split=split, context=context, invert=invert)
     if len(picked.names) < 2:
         raise RequestError(f"{picked.names[0]} is the only example; expected at least 2: pass --points 3,17, say")
     x = between(trained.model, picked.x, steps, spherical=spherical, context=picked.given).x.numpy()
     title = f"{'Spherical' if spherical else 'Linear'} interpolation, {title_of(trained)}"
-    if path.suffix.lower() != ".png":
+    if animated(paths):
         names = " → ".join(picked.names)
-        return write_strips(path, x[None], title=f"{title}: {names}")
+        return write_strips(paths, x[None], kind, title=f"{title}: {names}")
     legs = [x[i * (steps - 1) : (i + 1) * (steps - 1) + 1] for i in range(len(picked.names) - 1)]
     ends = [(picked.original[i], picked.original[i + 1]) for i in range(len(legs))]
     grid = np.stack([np.concatenate([a[None], leg, b[None]]) for (a, b), leg in zip(ends, legs, strict=True)])
     columns = ["from", *(f"{t:.0%}" for t in np.linspace(0, 1, steps)), "to"]
     rows = [f"{a} → {b}" for a, b in zip(picked.names[:-1], picked.names[1:], strict=True)]
-    return write_strips(path, grid, rows=rows, columns=columns, title=title)
+    return write_strips(paths, grid, kind, rows=rows, columns=columns, title=title)
 
 
 def traverse(
@@ -117,11 +120,13 @@ def traverse(
     """
     import numpy as np
 
+    from vaekit.kinds import kind_of_run
     from vaekit.latent import traverse as traversal
     from vaekit.latent.traversal import ENDS
 
     trained = open_run(run)
-    path = free_path(trained, out, "traversal.png", PICTURES, force)
+    kind = kind_of_run(trained)
+    paths = free_paths(trained, out, "traversal.png", PICTURES, kind, force)
     at, given, where = _place(trained, point, label, file, split, context, invert)
     rates, says, order = _rates(trained)
     if units == "all":
@@ -133,7 +138,7 @@ def traverse(
     rows = [f"unit {unit}: {says[unit]}" for unit in chosen]
     columns = [f"{u:.0%}" for u in np.linspace(*ENDS, steps)]
     title = f"Each unit over the quantiles of its prior, {where}, {title_of(trained)}"
-    return write_strips(path, x, rows=rows, columns=columns, title=title)
+    return write_strips(paths, x, kind, rows=rows, columns=columns, title=title)
 
 
 def manifold(
@@ -174,10 +179,12 @@ def manifold(
     """
     from vaekit import figures
     from vaekit.figures.strips import titled
+    from vaekit.kinds import kind_of_run
     from vaekit.latent import manifold_grid, principal_directions, principal_grid
 
     trained = open_run(run)
-    path = free_path(trained, out, "manifold.png", PICTURES, force)
+    kind = kind_of_run(trained)
+    paths = free_paths(trained, out, "manifold.png", PICTURES, kind, force)
     if principal and (point is not None or label is not None or file is not None):
         raise RequestError("principal directions go through the mean of the codes: leave --point out, or --principal")
     at, given, where = _place(trained, point, label, file, split, context, invert)
@@ -199,20 +206,23 @@ def manifold(
         rest = f", {where}" if len(order) > 2 or at is not None else ""
         title = f"Units {pair[0]} and {pair[1]}{rest}, {title_of(trained)}"
     x = grid.numpy()
-    if path.suffix.lower() == ".png" and x.ndim == 5:
-        both = (quantiles, quantiles)
-        figure = titled(figures.manifold(x, quantiles=both, axes=(names[0], names[1])), title)
+    labels = [f"{u:.0%}" for u in quantiles]
+    if animated(paths):  # a frame for each height, from low to high
+        captions = [f"{names[1]} at {u}" for u in labels]
+        return write_strips(paths, x[::-1].swapaxes(0, 1), kind, rows=labels, columns=captions, title=title)
+
+    def draw() -> "Figure":
+        tiles = kind.tiles(x)
+        if tiles.ndim != 5:  # rows of lines: the first unit from dark to light
+            kept = range(0, n, -(-n // _LINES))
+            rows = [labels[::-1][i] for i in kept]
+            return kind.strips(x[list(kept)], rows=rows, columns=labels, title=f"{title}; up: {names[1]}")
+        figure = titled(figures.manifold(tiles, quantiles=(quantiles, quantiles), axes=(names[0], names[1])), title)
         if principal:
             figure.axes[0].set(xlabel=f"Gaussian quantile of {names[0]}", ylabel=f"Gaussian quantile of {names[1]}")
-        return figures.save(figure, path)
-    labels = [f"{u:.0%}" for u in quantiles]
-    if x.ndim != 5 and path.suffix.lower() == ".png":  # rows of lines: the first unit from dark to light
-        kept = range(0, n, -(-n // _LINES))
-        rows = [labels[::-1][i] for i in kept]
-        return write_strips(path, x[list(kept)], rows=rows, columns=labels, title=f"{title}; up: {names[1]}")
-    # A frame for each height, from low to high.
-    captions = [f"{names[1]} at {u}" for u in labels]
-    return write_strips(path, x[::-1].swapaxes(0, 1), rows=labels, columns=captions, title=title)
+        return figure
+
+    return write(paths, x, kind, draw)
 
 
 def _place(

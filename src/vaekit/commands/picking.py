@@ -64,7 +64,7 @@ def pick(
         points: Numbers of examples in the split.
         labels: Classes, by name or number between commas: the first example of each, for a class that is named again
             the next one.
-        files: Paths of images between commas.
+        files: Paths of images, or of MIDI files for melodies, between commas.
         split: Which split of the data.
         context: What a conditional model is told of them; by default what is known of them.
         invert: Whether dark and light are swapped in the user's own images.
@@ -95,7 +95,7 @@ def pick(
             names.append(f"{split} {number}{known}")
     paths = [Path(word.strip()) for word in files.split(",")] if files else []
     if paths:
-        stored.append(own_images(run, paths, invert=invert))
+        stored.append(_own_examples(run, paths, invert))
         names += [path.stem for path in paths]
     if not stored:
         raise RequestError("no example is picked; expected some: pass --points 3,17, --labels 3,8 or --files a.png")
@@ -162,10 +162,7 @@ def own_images(run: "Run", paths: "Sequence[Path]", *, invert: bool = False) -> 
         raise RequestError(f"the run's data have shape {shape}; expected images, to read files: pick by --points")
     images = []
     for path in paths:
-        if not path.is_file():
-            raise RequestError(f"{path} does not exist; expected an image file: check the path")
-        if path.stat().st_size > FILE_BYTES:
-            raise RequestError(f"{path} has more than {FILE_BYTES // 2**20} MiB; expected a smaller image: scale it")
+        _check_file(path, "image")
         known = formats()
         pixels = None
         if (seen := header(path, None, known)) is not None:
@@ -179,6 +176,27 @@ def own_images(run: "Run", paths: "Sequence[Path]", *, invert: bool = False) -> 
         return (x / 255).astype(np.float32)
     scaled: NDArray[np.uint8] = np.rint(x * ((levels - 1) / 255)).astype(np.uint8)
     return scaled
+
+
+def _own_examples(run: "Run", paths: "Sequence[Path]", invert: bool) -> "NDArray[Any]":
+    """Examples from files as a run's data are stored, by whatever reads files of their kind."""
+    import numpy as np
+
+    from vaekit.kinds import kind_of_run
+
+    kind = kind_of_run(run)
+    if not kind.endings:
+        return own_images(run, paths, invert=invert)
+    for path in paths:
+        _check_file(path, "file")
+    return np.stack([kind.read(path) for path in paths])
+
+
+def _check_file(path: Path, what: str) -> None:
+    if not path.is_file():
+        raise RequestError(f"{path} does not exist; expected a file: check the path")
+    if path.stat().st_size > FILE_BYTES:
+        raise RequestError(f"{path} has more than {FILE_BYTES // 2**20} MiB; expected a smaller {what}")
 
 
 def _crop(run: "Run", side: int) -> int | None:

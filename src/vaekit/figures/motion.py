@@ -1,6 +1,6 @@
 r"""Stick figures: poses side by side, and as a moving picture, seen by a camera that stands still."""
 
-__all__ = ["animate_poses", "pose_strip"]
+__all__ = ["animate_poses", "pose_strip", "pose_tiles"]
 
 import math
 import os
@@ -149,10 +149,40 @@ def animate_poses(
     n = len(scene.bones)
     seconds = None if times is None else _one_each("times", times, n)
     given = None if observed is None else _one_each("observed", observed, n).astype(bool)
-    across, tall = scene.high - scene.low
-    width = int(np.clip(round(height * across / tall), height // 2, 3 * height))
-    frames = _frames(scene, width, height, seconds, given)
+    frames = _frames(scene, _across(scene, height), height, seconds, given)
     return save_animation(frames, path, fps=fps, back=False)
+
+
+@styled
+def pose_tiles(
+    joints: ArrayLike, bones: Bones, *, names: Sequence[str] | None = None, up: str = "y", height: int = 128
+) -> Floats:
+    r"""Draw each pose as a small picture, colours in [0, 1], shape `(n, 3, height, width)`, as `pose_strip` sees them.
+
+    Arguments:
+        joints: As in `pose_strip`, and so are `bones`, `names` and `up`.
+        bones: Pairs of joints.
+        names: Names of the joints.
+        up: The axis that points up.
+        height: Of a picture in pixels; at least 64.
+
+    Raises:
+        RequestError: As `pose_strip`.
+
+    Example:
+        >>> joints = np.zeros((3, 2, 3)) + [[[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]
+        >>> pose_tiles(joints, [(0, 1)]).shape[:3]
+        (3, 3, 128)
+    """
+    scene = _scene(joints, bones, None, names, up, 60.0, 12.0)
+    frames = _frames(scene, _across(scene, height), height, None, None)
+    return np.stack([np.moveaxis(frame, -1, 0) for frame in frames]) / 255.0
+
+
+def _across(scene: _Scene, height: int) -> int:
+    """The width of a picture in pixels, from its height."""
+    across, tall = scene.high - scene.low
+    return int(np.clip(round(height * across / tall), height // 2, 3 * height))
 
 
 def _frames(

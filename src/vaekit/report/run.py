@@ -15,11 +15,11 @@ from vaekit.data.transforms import pairs
 from vaekit.distributions import StandardNormal
 from vaekit.evaluation import Evaluation
 from vaekit.evaluation.codes import has_codes
+from vaekit.kinds import kind_of
 from vaekit.latent import manifold_grid, style_grid
 from vaekit.models import seeded
 from vaekit.networks import OneHot
 from vaekit.report import write_report
-from vaekit.report.examples import reconstructions_of, samples_of
 from vaekit.runs import Run
 
 SHOWN = 20
@@ -40,16 +40,16 @@ def report_run(run: Run, metrics: dict[str, Any], evaluation: Evaluation | None,
     device = next(run.model.parameters()).device
     history = run.history
     pictures = {"loss_curves": figures.loss_curves(history, best_epoch=metrics.get("training", {}).get("best_epoch"))}
-    test = run.data.test
+    kind, test = kind_of(run.data), run.data.test
     new = contexts_for(run, 64)
     samples = run.model.sample(64, None if new is None else new.to(device), seed=0)
     given = test.given[:SHOWN] if run.model.conditional and test.given is not None else None
     originals, told = next(pairs(test.x[:SHOWN], run.plan.transform, given, device=device))
     results = _array(run.model.reconstruct(originals, told))
-    pictures["reconstructions"] = reconstructions_of(run.data, _array(originals), results)
+    pictures["reconstructions"] = kind.reconstructions(_array(originals), results)
     if beside is not None:
         pictures["beside"] = _beside(run, beside, device)
-    pictures["samples"] = samples_of(run.data, _array(samples), columns=16)
+    pictures["samples"] = kind.samples(_array(samples), columns=16)
     if isinstance(run.model.context_network, OneHot) and told is not None and len(run.data.shape) == 3:
         styles = style_grid(run.model, originals[:STYLES], told[:STYLES])
         pictures["styles"] = figures.sample_grid(_array(styles.flatten(0, 1)), columns=styles.shape[1])

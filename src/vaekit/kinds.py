@@ -1,0 +1,277 @@
+r"""Kinds of examples: how each is drawn, written to files of its own, read from them, and measured.
+
+Whatever lays examples out, a grid, a strip, a plane, an animation, lays out pictures or vectors, and asks the kind of
+the data for these. A kind is an entry of `KINDS`.
+"""
+
+__all__ = ["KINDS", "Examples", "Melodies", "Pictures", "Poses", "kind_of", "kind_of_run"]
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from vaekit.errors import RequestError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike, NDArray
+
+    from vaekit.data import Dataset
+    from vaekit.music.tokens import Note
+    from vaekit.plan import DataSpec
+    from vaekit.runs import Run
+
+_POSES = 16  # drawn of many
+_HEARD = 300.0  # seconds of sound that a file has
+
+
+class Examples:
+    r"""Examples of no kind of their own: vectors, which are drawn as plots of their numbers.
+
+    Arguments:
+        data: The data set that examples are from, or like which they are, or what a run says of it.
+
+    Attributes:
+        endings: Those of files that this kind has beside pictures and arrays.
+    """
+
+    endings: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, data: "Dataset | DataSpec") -> None:
+        self.data = data
+
+    @classmethod
+    def fits(cls, data: "Dataset | DataSpec") -> bool:
+        """Whether data are of this kind."""
+        return True
+
+    @property
+    def measures(self) -> "Mapping[str, Callable[[ArrayLike], NDArray[Any]]]":
+        """What can be measured of examples, shape `(n, *shape)`, by name: numbers, NaN where it cannot be."""
+        return {}
+
+    def tiles(self, x: "NDArray[Any]") -> "NDArray[Any]":
+        r"""Return what figures lay out: pictures, or vectors.
+
+        Arguments:
+            x: Shape `(..., *shape)`. Those of one call are drawn in one scale.
+
+        Returns:
+            Shape `(..., C, H, W)` or `(..., D)`.
+        """
+        return x
+
+    def samples(self, x: "NDArray[Any]", columns: int = 8) -> "Figure":
+        r"""Draw examples side by side.
+
+        Arguments:
+            x: Shape `(n, *shape)`.
+            columns: Pictures side by side.
+        """
+        from vaekit import figures
+
+        return figures.sample_grid(self.tiles(x), columns=columns)
+
+    def reconstructions(self, originals: "NDArray[Any]", results: "NDArray[Any]") -> "Figure":
+        r"""Draw originals and what a model makes of them, both of shape `(n, *shape)`."""
+        from vaekit import figures
+
+        return figures.reconstructions(originals, results)
+
+    def strips(
+        self, grid: "NDArray[Any]", *, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = ""
+    ) -> "Figure":
+        r"""Draw rows of examples, shape `(rows, columns, *shape)`; see `vaekit.figures.strips.strips`."""
+        from vaekit.figures.strips import strips
+
+        return strips(self.tiles(grid), rows=rows, columns=columns, title=title)
+
+    def frames(
+        self, grid: "NDArray[Any]", *, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = ""
+    ) -> "Iterator[NDArray[Any]]":
+        r"""Yield a picture of each column of such rows; see `vaekit.figures.strips.frames`."""
+        from vaekit.figures.strips import frames
+
+        return frames(self.tiles(grid), rows=rows, columns=columns, title=title)
+
+    def save(self, path: Path, x: "NDArray[Any]") -> Path:
+        r"""Write examples, shape `(..., *shape)`, to a file that ends in one of `endings`, atomically."""
+        raise NotImplementedError
+
+    def read(self, path: str | os.PathLike[str]) -> "NDArray[Any]":
+        r"""Return the example that a user's own file, which ends in the first of `endings`, holds as data are stored.
+
+        Raises:
+            RequestError: If the file cannot be read.
+        """
+        raise NotImplementedError
+
+
+class Pictures(Examples):
+    r"""Images of any number of channels, `(C, H, W)`, of which strokes are measured."""
+
+    @classmethod
+    def fits(cls, data: "Dataset | DataSpec") -> bool:
+        """Whether examples are images."""
+        return len(data.shape) == 3
+
+    @property
+    def measures(self) -> "Mapping[str, Callable[[ArrayLike], NDArray[Any]]]":
+        """Thickness, slant and width of strokes."""
+        from vaekit.latent import MEASURES
+
+        return MEASURES
+
+
+class Poses(Examples):
+    r"""Poses of a skeleton, `(D,)`, as stick figures."""
+
+    data: "Dataset"
+
+    @classmethod
+    def fits(cls, data: "Dataset | DataSpec") -> bool:
+        """Whether the data say how a row is a pose."""
+        return getattr(data, "poses", None) is not None
+
+    def tiles(self, x: "NDArray[Any]") -> "NDArray[Any]":
+        """Return stick figures on one ground."""
+        from vaekit.figures.motion import pose_tiles
+
+        poses = self.data.poses
+        assert poses is not None
+        rows = x.reshape(-1, x.shape[-1])
+        drawn = pose_tiles(poses.joints(rows), poses.skeleton.bones, names=poses.skeleton.names, up=poses.up)
+        return drawn.reshape(*x.shape[:-1], *drawn.shape[1:])
+
+    def samples(self, x: "NDArray[Any]", columns: int = 8) -> "Figure":
+        """Draw the first 16 poses."""
+        return self._strip(x)
+
+    def reconstructions(self, originals: "NDArray[Any]", results: "NDArray[Any]") -> "Figure":
+        """Draw the first 16 results, with the originals behind them in grey."""
+        return self._strip(results, originals)
+
+    def _strip(self, x: "NDArray[Any]", truth: "NDArray[Any] | None" = None) -> "Figure":
+        from vaekit.figures.motion import pose_strip
+
+        poses = self.data.poses
+        assert poses is not None
+        behind = None if truth is None else poses.joints(truth[:_POSES])
+        bones, names = poses.skeleton.bones, poses.skeleton.names
+        return pose_strip(poses.joints(x[:_POSES]), bones, truth=behind, names=names, up=poses.up)
+
+
+class Melodies(Examples):
+    r"""Melodies as symbols, `(steps,)`, as piano rolls, in MIDI and as sound."""
+
+    endings: ClassVar[tuple[str, ...]] = (".mid", ".wav")
+
+    @classmethod
+    def fits(cls, data: "Dataset | DataSpec") -> bool:
+        """Whether examples are symbols of melodies."""
+        from vaekit.music.tokens import SYMBOLS
+
+        return len(data.shape) == 1 and data.levels == SYMBOLS and data.suggested == "categorical"
+
+    @property
+    def measures(self) -> "Mapping[str, Callable[[ArrayLike], NDArray[Any]]]":
+        """Density, range and syncopation of notes."""
+        from vaekit.music.statistics import MEASURES
+
+        return MEASURES
+
+    def tiles(self, x: "NDArray[Any]") -> "NDArray[Any]":
+        """Return piano rolls of the same keys."""
+        from vaekit.figures.piano_roll import roll_tiles
+
+        drawn = roll_tiles(_notes(x), x.shape[-1])
+        return drawn.reshape(*x.shape[:-1], *drawn.shape[1:])
+
+    def samples(self, x: "NDArray[Any]", columns: int = 8) -> "Figure":
+        """Draw piano rolls, as many side by side as fit."""
+        from vaekit.figures.piano_roll import piano_rolls
+
+        return piano_rolls(_notes(x), x.shape[-1])
+
+    def reconstructions(self, originals: "NDArray[Any]", results: "NDArray[Any]") -> "Figure":
+        """Draw piano rolls of the results, with the originals behind them in grey."""
+        from vaekit.figures.piano_roll import piano_rolls
+
+        return piano_rolls(_notes(results), results.shape[-1], behind=_notes(originals))
+
+    def strips(
+        self, grid: "NDArray[Any]", *, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = ""
+    ) -> "Figure":
+        """Draw rows of piano rolls; a few long rows downwards, as rolls are wide."""
+        if grid.shape[1] > grid.shape[0]:
+            grid, rows, columns = grid.swapaxes(0, 1), columns, rows
+        return super().strips(grid, rows=rows, columns=columns, title=title)
+
+    def save(self, path: Path, x: "NDArray[Any]") -> Path:
+        r"""Write melodies one after the other, with a bar of rest between: all to .mid, five minutes of them to .wav.
+
+        Arguments:
+            path: The file, .mid or .wav.
+            x: Shape `(..., steps)`.
+        """
+        from vaekit.music import STEPS_PER_BAR
+        from vaekit.music.sound import TEMPO, write_wav
+
+        melodies, length = _notes(x), x.shape[-1]
+        each = (-(-length // STEPS_PER_BAR) + 1) * STEPS_PER_BAR
+        sound = path.suffix.lower() == ".wav"
+        if sound:
+            melodies = melodies[: max(1, int(_HEARD * TEMPO / 15 / each))]
+        notes = [
+            note._replace(start=note.start + number * each, stop=note.stop + number * each)
+            for number, melody in enumerate(melodies)
+            for note in melody
+        ]
+        if sound:
+            return write_wav(path, notes, each * len(melodies) - (each - length))
+        from vaekit.music.midi import write_midi
+
+        return write_midi(path, notes)
+
+    def read(self, path: str | os.PathLike[str]) -> "NDArray[Any]":
+        """Return the symbols of the first bars of a MIDI file."""
+        from vaekit.music import tokens_of
+        from vaekit.music.midi import read_midi
+
+        return tokens_of(read_midi(path).notes, self.data.shape[0])
+
+
+KINDS: tuple[type[Examples], ...] = (Melodies, Poses, Pictures, Examples)
+
+
+def kind_of(data: "Dataset | DataSpec") -> Examples:
+    r"""Return the kind of a data set's examples.
+
+    Example:
+        >>> import numpy as np
+        >>> from vaekit.data import from_arrays
+        >>> type(kind_of(from_arrays(np.zeros((10, 3, 8, 8), np.uint8)))).__name__
+        'Pictures'
+    """
+    return next(kind(data) for kind in KINDS if kind.fits(data))
+
+
+def kind_of_run(run: "Run") -> Examples:
+    r"""Return the kind of the examples that a run's model makes, from its data only where these have to be asked."""
+    from vaekit.plan import DataSpec
+
+    found = kind_of(DataSpec.from_json(run.config["spec"]))
+    if type(found) is not Examples:
+        return found
+    try:  # vectors may be poses, and only the data know
+        return kind_of(run.data)
+    except RequestError:  # a run that was moved without its data still has its model
+        return found
+
+
+def _notes(x: "NDArray[Any]") -> "list[list[Note]]":
+    """The notes of melodies, one after the other, from symbols of shape `(..., steps)`."""
+    from vaekit.music.tokens import notes_of
+
+    return [notes_of(row) for row in x.reshape(-1, x.shape[-1])]

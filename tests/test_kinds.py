@@ -1,0 +1,95 @@
+r"""Kinds of examples: poses are stick figures, melodies piano rolls, and what is neither is as it was."""
+
+import numpy as np
+import pytest
+
+from vaekit import figures
+from vaekit.data import Dataset, from_arrays, load_dataset
+from vaekit.data.dataset import Split
+from vaekit.figures.motion import pose_tiles
+from vaekit.figures.piano_roll import roll_tiles
+from vaekit.figures.strips import strips
+from vaekit.kinds import Examples, Melodies, Pictures, Poses, kind_of
+from vaekit.music import NO_EVENT, Note, notes_of, tokens_of
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return load_dataset("clips", clips=["walk"])
+
+
+@pytest.fixture(scope="module")
+def melodies():
+    """Two-bar melodies, each a scale."""
+    rows = [tokens_of([Note(4 * i, 4 * i + 3, 60 + start + 2 * i) for i in range(8)], 32) for start in range(10)]
+    split = Split(np.stack(rows))
+    return Dataset("scales", split, split, split, levels=90, suggested="categorical")
+
+
+def test_data_are_of_one_kind(clips, melodies):
+    images, vectors = from_arrays(np.zeros((30, 1, 4, 4), np.uint8)), from_arrays(np.zeros((30, 32)))
+    found = [type(kind_of(data)) for data in (clips, melodies, images, vectors)]
+    assert found == [Poses, Melodies, Pictures, Examples]
+    assert list(kind_of(images).measures) == ["thickness", "slant", "width"]
+    assert list(kind_of(melodies).measures) == ["density", "range", "syncopation"]
+    assert not kind_of(vectors).measures
+    assert not kind_of(clips).measures
+
+
+def test_poses_are_drawn_as_poses_with_the_originals_behind_them(clips):
+    x, kind = clips.train.x[:20], kind_of(clips)
+    figure = kind.reconstructions(x, x + 0.05)
+    assert len(figure.axes) == 16
+    alone = len(kind.samples(x).axes[0].get_children())
+    assert len(figure.axes[0].get_children()) > alone
+
+
+def test_poses_and_melodies_are_laid_out_as_pictures(clips, melodies):
+    x = clips.train.x[:6].reshape(2, 3, -1)
+    drawn = kind_of(clips).tiles(x)
+    skeleton = clips.poses.skeleton
+    joints = clips.poses.joints(x.reshape(6, -1))
+    np.testing.assert_array_equal(
+        drawn.reshape(6, *drawn.shape[2:]),
+        pose_tiles(joints, skeleton.bones, names=skeleton.names, up=clips.poses.up),
+    )
+    assert (drawn[0, 0] != drawn[1, 2]).any()
+    grid = melodies.train.x[:6].reshape(3, 2, 32).astype(np.float32)
+    rolls = kind_of(melodies).tiles(grid)
+    np.testing.assert_array_equal(rolls[2, 1], roll_tiles([notes_of(row) for row in grid.reshape(6, 32)], 32)[5])
+
+
+def test_what_is_neither_is_drawn_as_before():
+    data = from_arrays(np.zeros((30, 1, 4, 4), np.uint8))
+    x, kind = np.linspace(0, 1, 6 * 16).reshape(6, 1, 4, 4), kind_of(data)
+    for ours, plain in (
+        (kind.reconstructions(x, x / 2), figures.reconstructions(x, x / 2)),
+        (kind.samples(x, columns=3), figures.sample_grid(x, columns=3)),
+        (kind.strips(x.reshape(2, 3, 1, 4, 4)), strips(x.reshape(2, 3, 1, 4, 4))),
+    ):
+        assert np.array_equal(ours.axes[0].images[0].get_array(), plain.axes[0].images[0].get_array())
+
+
+def test_long_rows_of_rolls_go_down(melodies):
+    grid, kind = melodies.train.x[:8].reshape(2, 4, 32), kind_of(melodies)
+    figure = kind.strips(grid, rows=["a", "b"], columns=["1", "2", "3", "4"])
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["1", "2", "3", "4"]
+    expected = strips(kind.tiles(grid.swapaxes(0, 1)))
+    assert np.array_equal(figure.axes[0].images[0].get_array(), expected.axes[0].images[0].get_array())
+    assert kind.strips(grid.swapaxes(0, 1), rows=["1", "2", "3", "4"]).axes[0].get_yticklabels()[3].get_text() == "4"
+
+
+def test_sound_has_a_bar_of_rest_between_melodies_and_ends_after_five_minutes(melodies, tmp_path):
+    import wave
+
+    kind = kind_of(melodies)
+    with wave.open(str(kind.save(tmp_path / "a.wav", melodies.train.x[:2]))) as file:
+        sound = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    step = 22_050 // 8
+    assert len(sound) == round((32 + 16 + 32) * 22_050 / 8)
+    assert sound[: 2 * step].any()
+    assert not sound[32 * step + 32 : 48 * step].any()
+    assert sound[48 * step + 32 : 50 * step].any()
+    many = np.full((200, 32), NO_EVENT)
+    with wave.open(str(kind.save(tmp_path / "b.wav", many))) as file:
+        assert 290 < file.getnframes() / 22_050 < 300
