@@ -1,5 +1,6 @@
 r"""Networks: from an input of one shape to parameters of another."""
 
+from vaekit.networks.attention_window import AttentionWindow
 from vaekit.networks.batch_norm import batch_normalised
 from vaekit.networks.context import OneHot
 from vaekit.networks.convolutional import ConvDecoder, ConvEncoder
@@ -7,11 +8,14 @@ from vaekit.networks.feature_maps import FeatureDecoder, FeatureEncoder
 from vaekit.networks.leading import Leading
 from vaekit.networks.mlp import MLP, activation
 from vaekit.networks.pixelcnn import GatedPixelCNN
+from vaekit.networks.recurrent import Conductor, RecurrentEncoder, SymbolDecoder
 from vaekit.networks.residual import ResidualDecoder, ResidualEncoder
 from vaekit.networks.vgg import VGG
 
 __all__ = [
+    "AttentionWindow",
     "MLP",
+    "Conductor",
     "ConvDecoder",
     "ConvEncoder",
     "FeatureDecoder",
@@ -19,8 +23,10 @@ __all__ = [
     "GatedPixelCNN",
     "Leading",
     "OneHot",
+    "RecurrentEncoder",
     "ResidualDecoder",
     "ResidualEncoder",
+    "SymbolDecoder",
     "VGG",
     "activation",
     "batch_normalised",
