@@ -1,6 +1,7 @@
 r"""Posterior heads, priors, likelihoods and the divergences between them."""
 
 from vaekit.distributions.ancestral import Ancestral
+from vaekit.distributions.autoregressive_sequence import AutoregressiveSequence, RecurrentLikelihood
 from vaekit.distributions.category_style import CategoryStyle, CategoryStylePrior
 from vaekit.distributions.chain import Chain
 from vaekit.distributions.codes import CertainCode, UniformCodes
@@ -44,6 +45,7 @@ from vaekit.distributions.two_level_quantiser import TwoLevelPrior, TwoLevelQuan
 __all__ = [
     "Ancestral",
     "AutoregressiveGrid",
+    "AutoregressiveSequence",
     "Bernoulli",
     "CategoryStyle",
     "CategoryStylePrior",
@@ -80,6 +82,7 @@ __all__ = [
     "Point",
     "Posterior",
     "Quantiser",
+    "RecurrentLikelihood",
     "RelaxedUniform",
     "ResidualQuantiser",
     "StandardNormal",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 from torch.nn.functional import cross_entropy
 
+from vaekit.distributions.draws import draw
 from vaekit.distributions.fitted import HeldOut, fit_numbers
 from vaekit.errors import RequestError
 from vaekit.networks.pixelcnn import GatedPixelCNN
@@ -100,7 +101,7 @@ class AutoregressiveGrid(Distribution):
             for j in range(width):
                 seen = [link[..., : j + 1] for link in links]
                 logits = self.network.across(codes[:, i : i + 1, : j + 1], seen, top=i)[:, :, 0, -1]
-                codes[:, i, j] = (logits / self.temperature).softmax(1).multinomial(1)[:, 0]
+                codes[:, i, j] = draw(logits, self.temperature)
         return codes
 
     def _blank(self, n: int) -> Tensor:

@@ -265,7 +265,7 @@ class LatentVariableModel(nn.Module, ABC):
             n: How many.
             context: Context, shape `(n, ...)`.
             mean: Give the mean of :math:`p(x \mid z)`, which is the picture people show. False draws x itself, with
-                the noise that the likelihood describes.
+                the noise that the likelihood describes, as is always done where there is no mean, as of symbols.
             seed: Draw from this seed; by default from PyTorch's global state.
 
         Raises:

@@ -146,7 +146,8 @@ class VAE(LatentVariableModel):
         c = self._embedded(context)
         prior = self._prior(c)
         p = self._decode(prior.sample((n,) if not prior.batch_shape else ()), c)
-        return p.mean if mean else p.sample()
+        # What has no mean, as symbols have none, is always drawn: one decoding of each z would be all it can say.
+        return p.mean if mean and getattr(p, "has_mean", True) else p.sample()
 
     def _embedded(self, context: Tensor | None) -> Tensor | None:
         if self.context_network is None:
