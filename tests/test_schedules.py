@@ -1,11 +1,12 @@
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vaekit.errors import RequestError
-from vaekit.schedules import Constant, Cosine, Cyclical, Ladder, Linear
+from vaekit.schedules import Constant, Cosine, Cyclical, Exponential, Ladder, Linear
 
 lengths = st.floats(0.5, 500)
 ends = st.floats(0, 10)
@@ -68,6 +69,15 @@ def test_cosine_after_a_rise():
     assert [rate(t) for t in (0, 2, 4, 12, 20)] == pytest.approx([0, 0.5, 1, 0.5, 0])
 
 
+def test_exponential_goes_the_same_share_of_what_is_left_in_the_same_time():
+    rate = Exponential(epochs=10, start=3.0, end=1.0)
+    assert rate(0) == 3
+    left = [rate(t) - 1 for t in (0, 5, 10, 15, 20)]
+    assert [b / a for a, b in pairwise(left)] == pytest.approx([math.exp(-0.5)] * 4)
+    assert Exponential(epochs=-1 / math.log(0.9), start=0.0, end=0.5)(7) == pytest.approx(0.5 * (1 - 0.9**7))
+    assert rate.settled == 0
+
+
 def test_ladder_is_the_published_one():
     rate = Ladder(epochs=3280)
     start = 0
@@ -93,6 +103,7 @@ def test_a_shorter_ladder_has_the_same_shares(epochs, share):
         (lambda: Linear(-2.0), "warm-up is -2.0"),
         (lambda: Linear(math.nan), "warm-up is nan"),
         (lambda: Linear(math.inf), "warm-up is inf"),
+        (lambda: Exponential(0), "epochs is 0"),
         (lambda: Cyclical(0), "period is 0"),
         (lambda: Cyclical(5, cycles=0), "cycles is 0"),
         (lambda: Cyclical(5, ramp=0), "ramp is 0; expected a share of the period: pass a number above 0, at most 1"),

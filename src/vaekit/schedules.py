@@ -1,6 +1,6 @@
 r"""Functions of training time: the weight of the rate, and the learning rate's multiplier."""
 
-__all__ = ["Constant", "Cosine", "Cyclical", "Ladder", "Linear", "Schedule", "Switch"]
+__all__ = ["Constant", "Cosine", "Cyclical", "Exponential", "Ladder", "Linear", "Schedule", "Switch"]
 
 import math
 from bisect import bisect_right
@@ -186,6 +186,35 @@ class Cosine:
         rise = min(epoch / self.warmup, 1.0) if self.warmup else 1.0
         share = min(max(epoch - self.warmup, 0.0) / (self.epochs - self.warmup), 1.0)
         return rise * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+@dataclass(frozen=True)
+class Exponential:
+    r"""From `start` towards `end`, of which a share of 1/e is left to go after every `epochs`.
+
+    .. math::
+        v(t) = \text{end} + (\text{start} - \text{end}) \, e^{-t / \text{epochs}}
+
+    It never gets there, and says that it has settled from the start: what is trained is always something else than
+    what it ends in, and no epoch is the first whose weights may be chosen.
+
+    Example:
+        >>> rate = Exponential(epochs=10, start=1.0, end=0.5)
+        >>> rate(0), round(rate(10), 3), round(rate(100), 3)
+        (1.0, 0.684, 0.5)
+    """
+
+    epochs: float
+    start: float = 0.0
+    end: float = 1.0
+    settled: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive("epochs", self.epochs)
+
+    def __call__(self, epoch: float) -> float:
+        """Return the value at a time."""
+        return self.end + (self.start - self.end) * math.exp(-epoch / self.epochs)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ FACES = DataSpec("faces", (3, 64, 64), 256, "gaussian", 1000, 40, (3, 16, 16))
 REALS = DataSpec("reals", (5,), None, "gaussian", 500, 2, (3,), np.arange(5.0))
 
 
+MELODIES = {name for name in recipes.RECIPES if name.startswith("music-vae")}  # see test_music_vae.py
 ONLY_IMAGES = {"iaf-resnet", "dfc-vae", "vq-vae", "vq-vae-2", "vaer-video", "vaer-pose2image"}
 
 
@@ -40,7 +41,7 @@ def widths(net):
     return [layers[0].in_features, *(m.out_features for m in layers)]
 
 
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", [name for name in recipes.RECIPES if name not in MELODIES])
 @pytest.mark.parametrize("data", [MNIST, FACES, REALS], ids=lambda d: d.name)
 def test_every_recipe_makes_a_plan_for_any_data_and_makes_it_again_without_them(name, data):
     data = suited(data, name)
@@ -162,7 +163,7 @@ def test_transforms(data, arguments, transform):
     assert recipes.get("vae")(data, **arguments).transform == transform
 
 
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", [name for name in recipes.RECIPES if name not in MELODIES])
 def test_the_decoder_starts_at_the_mean_of_the_data(name):
     output = recipes.get(name)(suited(MNIST, name)).model.decoder.network.output
     bias = output.bias
