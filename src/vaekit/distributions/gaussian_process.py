@@ -13,7 +13,7 @@ from torch.distributions import Distribution, Independent, Normal
 from vaekit.distributions.divergences import find_formulas
 from vaekit.errors import RequestError, nearest
 
-_KERNELS = ("rbf", "matern-1/2", "matern-3/2", "matern-5/2")
+_KERNELS = ("matern", "matern-1/2", "matern-3/2", "matern-5/2", "rbf")
 _LEAST_JITTER = 1e-10  # of the prior variance; below it a double-precision factor of a smooth kernel is rounding
 _LEAST_NOISE = 1e-6  # of the prior variance, of exact points where there are inducing ones
 _AT_ONCE = 2**24  # numbers in the factors of the dimensions that are solved together
@@ -51,7 +51,8 @@ class GaussianProcess(nn.Module):
         Variational learning of inducing variables in sparse Gaussian processes (Titsias, 2009).
 
     Arguments:
-        kernel: "rbf", "matern-1/2", "matern-3/2" or "matern-5/2" of variance 1; or any kernel of gpytorch.
+        kernel: Of variance 1: "rbf", "matern-1/2", "matern-3/2" or "matern-5/2"; "matern", which is the last of
+            these until `vaekit.regression.fit_to_outputs` chooses among them; or any kernel of gpytorch.
         length_scale: Of a named kernel, in units of the inputs.
         variances: How the points' variances enter: "noise", "scale" or "none".
         inducing: Number of inducing points, where there are more inputs; None to be exact.
@@ -278,7 +279,12 @@ def _named(name: str, length_scale: float) -> nn.Module:
             'gpytorch is not installed; regression in latent space needs it: pip install "vaekit[regression]"'
         ) from None
     find_formulas()  # gpytorch has registered divergences of its own
-    kernel = RBFKernel() if name == "rbf" else MaternKernel(nu=int(name[-3]) / 2)
+    if name == "matern":
+        from vaekit.distributions.matern import Matern
+
+        kernel = Matern()
+    else:
+        kernel = RBFKernel() if name == "rbf" else MaternKernel(nu=int(name[-3]) / 2)
     kernel.lengthscale = length_scale
     return cast(nn.Module, kernel)
 

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from vaekit.schedules import Schedule
 
 _REAL = ("gaussian", "gaussian-pixel", "squared-error")  # likelihoods of real numbers
-Kernel = Literal["rbf", "matern-1/2", "matern-3/2", "matern-5/2"]
+Kernel = Literal["matern", "matern-1/2", "matern-3/2", "matern-5/2", "rbf"]
 
 
 @sharing(compose, epochs=200, latent_dim=8, warmup=0.0)
 def vaer(
     data: "DataSpec",
     *,
-    kernel: Kernel = "matern-5/2",
+    kernel: Kernel = "matern",
     length_scale: float = 1.5,
     residuals: bool = True,
     variances: Literal["noise", "scale", "none"] = "noise",
@@ -42,12 +42,13 @@ def vaer(
 
     Variational auto-encoded regression (Yoo et al., 2017), in its two stages: the auto-encoder by itself, then
     fine-tuned through the regression, on windows of rows of which some are hidden and regressed from the others. The
-    published kernel is --variances scale with --hyperparameters fixed. Its paper has no table that could be read; its
-    batches, weights and length scale are ours. It wants an .npz file with outputs x, inputs c, one row each.
+    published kernel is --kernel rbf --variances scale --hyperparameters fixed. Its paper has no table that could be
+    read; its batches, weights and length scale are ours. It wants an .npz file with outputs x, inputs c, a row each.
 
     Args:
         data: The data's shape and levels.
-        kernel: Of the Gaussian process: rbf, matern-1/2, matern-3/2 or matern-5/2.
+        kernel: Of the Gaussian process: rbf, matern-1/2, matern-3/2 or matern-5/2; or matern, whose smoothness is
+            chosen by the marginal likelihood of the outputs, and is 5/2 where hyperparameters are fixed.
         length_scale: Of the kernel, in distances of neighbouring inputs, where that is fixed, or to begin with.
         residuals: Regress, by a process of its own, what the decoder leaves of outputs that are real numbers.
         variances: How a code's posterior variance enters: noise, added to the diagonal; scale, the published kernel;
