@@ -64,3 +64,21 @@ def test_poses_are_scaled_over_what_is_observed_and_some_of_it_validates():
         assert (own[[0, -1]] == kept[[0, -1]]).all()
     with pytest.raises(RequestError, match="validate"):
         hold_out(clips, gap=4, validate=1)
+
+
+@pytest.mark.parametrize("protocol", [{"gap": 4}, {"hole": 0.3}])
+def test_frames_that_validate_can_be_drawn_from_those_held_out(protocol):
+    whole = load_dataset("clips", validation=0, test=0)
+    plain, drawn = (hold_out(whole, **protocol, **more) for more in ({}, {"validate": 5, "validate_on": "held-out"}))
+    assert len(drawn.train) == len(plain.train)
+    assert len(drawn.validation) == len(plain.test) // 5
+    rows = {tuple(row) for part in (drawn.validation, drawn.test) for row in np.asarray(part.given)}
+    assert rows == {tuple(row) for row in np.asarray(plain.test.given)}
+    again = hold_out(whole, **protocol, validate=5, validate_on="held-out")
+    np.testing.assert_array_equal(again.test.x, drawn.test.x)
+
+
+def test_validation_on_something_else_is_refused():
+    whole = load_dataset("clips", clips="walk", validation=0, test=0)
+    with pytest.raises(RequestError, match="expected observed or held-out"):
+        hold_out(whole, gap=4, validate_on="test")

@@ -4,6 +4,7 @@ __all__ = ["held_out", "hold_out"]
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,12 +69,20 @@ def held_out(
 
 
 def hold_out(
-    data: Dataset, *, gap: int | None = None, hole: float | None = None, seed: int = 0, validate: int | None = None
+    data: Dataset,
+    *,
+    gap: int | None = None,
+    hole: float | None = None,
+    seed: int = 0,
+    validate: int | None = None,
+    validate_on: Literal["observed", "held-out"] = "observed",
 ) -> Dataset:
     r"""Return data whose training rows are the frames observed, and whose test rows are those held out.
 
-    Poses are centred and scaled again, over those that are observed. Of these every so-many-th inside a sequence can be
-    for validation, so that not all that is observed is trained on.
+    Poses are centred and scaled again, over those that are observed. Some frames can be for validation. Where they are
+    observed ones nothing of a gap is known, but those that validate are farther from their neighbours than those that
+    are tested, so that intervals calibrated on them are about right at best. Frames drawn from those held out, which
+    are then not tested, are like the others that are, and intervals hold what they say.
 
     Arguments:
         data: Sequences, all of whose rows are in train, in the order of time, as loaders give them with
@@ -81,7 +90,9 @@ def hold_out(
         gap: See `held_out`.
         hole: See `held_out`.
         seed: See `held_out`.
-        validate: One observed frame in so many validates, neither the first nor the last of a sequence; None for none.
+        validate: One frame in so many validates; None for none.
+        validate_on: Which frames validate: "observed", every so-many-th inside a sequence, or "held-out", drawn at
+            random by the seed.
 
     Raises:
         RequestError: If rows are in other splits, and as `held_out`.
@@ -102,7 +113,9 @@ def hold_out(
     lengths = [span.stop - span.start for span in spans] or [len(data.train)]
     hidden = held_out(lengths, gap=gap, hole=hole, seed=seed)
     if validate is not None and (not isinstance(validate, int) or validate < 2):
-        raise RequestError(f"validate is {validate!r}; expected one observed frame in so many, 2 or more: pass 5, say")
+        raise RequestError(f"validate is {validate!r}; expected one frame in so many, 2 or more: pass 5, say")
+    if validate_on not in ("observed", "held-out"):
+        raise RequestError(f"validate_on is {validate_on!r}; expected observed or held-out: pass one of them")
     words = [] if gap is None else [f"gap {gap}"]
     words += [] if hole is None else [f"a hole of {hole:.0%}, seed {seed}"]
     train, test, poses = data.train.take(np.flatnonzero(~hidden)), data.train.take(np.flatnonzero(hidden)), data.poses
@@ -111,7 +124,11 @@ def hold_out(
         train, test = (_rescaled(split, poses, own) for split in (train, test))
         poses = own
     validation = data.validation
-    if validate is not None:
+    if validate is not None and validate_on == "held-out":
+        drawn = np.random.RandomState(seed).permutation(len(test)) < len(test) // validate
+        test, validation = test.take(np.flatnonzero(~drawn)), test.take(np.flatnonzero(drawn))
+        words.append(f"one in {validate} of those held out validates")
+    elif validate is not None:
         some = np.zeros(len(train), np.bool_)
         for span in train.spans.values() or [slice(0, len(train))]:
             some[span.start + validate // 2 : span.stop - 1 : validate] = True

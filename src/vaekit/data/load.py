@@ -64,7 +64,7 @@ _FILES: dict[str, str] = {
     **dict.fromkeys(VIDEO_ENDINGS, "video"),
 }
 
-_HELD = ("gap", "hole", "hole_seed", "validate")  # options of vaekit.data.holdout
+_HELD = ("gap", "hole", "hole_seed", "validate", "validate_on")  # options of vaekit.data.holdout
 
 _PATHS = (
     "a path to a .npy or .npz file, to motion (.bvh) or a video (.mp4), or to a folder of these or a folder of images"
@@ -93,8 +93,9 @@ def load_dataset(reference: str | os.PathLike[str] | Dataset | NDArray[Any], **o
         options: What the loader takes: see `load_olivetti`, `load_swiss_roll`, `load_clips`, `load_file`,
             `load_images`, `load_celeba`, `load_motion`, `load_video`, `load_pairs` and `from_arrays`. For a path also
             `kind`, where what is there is not recognised: arrays, images, motion, video or pairs. For sequences also
-            `gap`, `hole`, `hole_seed` and `validate`, which is 5 unless said: frames are then held out for testing as
-            `vaekit.data.holdout.hold_out` does, and one in so many of those observed validates.
+            `gap`, `hole`, `hole_seed`, `validate`, which is 5 unless said, and `validate_on`: frames are then held out
+            for testing as `vaekit.data.holdout.hold_out` does, and one in so many of those observed, or of those held
+            out, validates.
 
     Raises:
         RequestError: If the reference is no known name and no path that can be read, the loader has no such option,
@@ -146,6 +147,7 @@ def load_dataset(reference: str | os.PathLike[str] | Dataset | NDArray[Any], **o
         hole=held.get("hole"),
         seed=held.get("hole_seed", 0),
         validate=held.get("validate", 5),
+        validate_on=held.get("validate_on", "observed"),
     )
     return replace(data, reference=typed, options=dict(options))
 
