@@ -40,7 +40,7 @@ class AggregatePosterior:
         posteriors: Posteriors with `batch_shape (n_i,)` and `event_shape (latent_dim,)`; all rows are components.
 
     Raises:
-        RequestError: If there is none, or they have no density.
+        RequestError: If there is none, they have no density, or every density takes a pass through the model.
 
     Example:
         >>> q = Independent(Normal(torch.tensor([[-1.0], [1.0]]), torch.ones(2, 1)), 1)
@@ -58,6 +58,12 @@ class AggregatePosterior:
                 raise RequestError(
                     "a point posterior has no density, and so no aggregate posterior and no rate to take apart: "
                     "use a posterior with a density, such as DiagonalGaussian"
+                )
+            if getattr(q, "interleaved", False):
+                raise RequestError(
+                    "the posterior is inferred step by step with what is drawn, so that the density of a code under "
+                    "that of another example takes a pass through the model, and the mixture one for each pair: leave "
+                    "aggregate out for this model"
                 )
         self.parts = [_double(q) for q in posteriors]
         self.size = sum(q.batch_shape[0] for q in self.parts)

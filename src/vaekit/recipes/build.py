@@ -115,7 +115,7 @@ def start_at_mean(output: nn.Module, head: Likelihood, data: DataSpec) -> None:
     if data.mean is None:
         return
     mean = np.asarray(data.mean, dtype=np.float64)
-    if not isinstance(output, nn.Linear):
+    if cast(Tensor, output.bias).numel() < mean.size:
         mean = mean.mean((1, 2))
     if head.from_logits:
         mean = np.clip(mean, 1e-3, 1 - 1e-3)
