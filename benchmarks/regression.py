@@ -51,8 +51,8 @@ PROTOCOL = (
     "smoothness by the marginal likelihood of observed outputs; to take the roughest of several that are nearly as "
     "likely was settled by the error of the GP on outputs with seed 0, which favours that row. Both autoencoders have "
     "the residuals regressed, the same arguments and the same number of steps. RMSE over all entries of all frames "
-    "that are tested, mean over seeds. The design, how many rows set the kernel and the share of fine-tuning were settled "
-    "while looking at held-out frames of the clips at gaps 4 and 16 with seed 0."
+    "that are tested, mean over seeds. The design, how many rows set the kernel and the share of fine-tuning were "
+    "settled while looking at held-out frames of the clips at gaps 4 and 16 with seed 0."
 )
 
 
