@@ -236,8 +236,8 @@ def evaluate(
         data_options: Options of the data's loader, such as {"size": 64} for a folder of images; in a shell, in quotes.
         split: Which split of the data.
         metrics: Families between commas, of likelihood, annealed, aggregate, prior-match, code-use, amortisation,
-            reconstruction, generation, conditioning, classification, attributes, disentanglement; all takes those
-            that apply.
+            reconstruction, accuracy, generation, conditioning, classification, attributes, disentanglement; all takes
+            those that apply.
         nll_samples: Importance samples for the NLL, k; 0 leaves it out.
         annealed: Examples whose NLL is also estimated by annealed importance sampling, the first ones.
         generated: Samples to hold against as many real examples.

@@ -6,6 +6,7 @@ What only some evaluations need is imported when it is first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vaekit.evaluation.accuracy import accuracy_metrics
 from vaekit.evaluation.aggregate import AggregatePosterior, aggregate_metrics
 from vaekit.evaluation.amortisation import amortisation_metrics, refine
 from vaekit.evaluation.annealed import annealed_log_prob, annealed_metrics, bidirectional_gap
@@ -38,6 +39,7 @@ __all__ = [
     "AggregatePosterior",
     "Evaluation",
     "FeatureNet",
+    "accuracy_metrics",
     "aggregate_metrics",
     "amortisation_metrics",
     "annealed_log_prob",

@@ -13,6 +13,7 @@ from vaekit.data import Dataset, Split
 from vaekit.data.rows import Rows
 from vaekit.data.transforms import Transform
 from vaekit.errors import RequestError, nearest
+from vaekit.evaluation.accuracy import accuracy_metrics, require_numbers
 from vaekit.evaluation.aggregate import aggregate_metrics
 from vaekit.evaluation.amortisation import amortisation_metrics
 from vaekit.evaluation.annealed import annealed_metrics
@@ -97,6 +98,7 @@ def _annealed(of: Subject, advance: Advance) -> Numbers:
 
 
 def _reconstruction(of: Subject, advance: Advance) -> Numbers:
+    require_numbers("reconstruction", of.data)
     net = None
     if has_pictures(of.x, of.transform):
         from vaekit.evaluation.features import feature_net, suggest_features
@@ -120,6 +122,7 @@ def _drawn(of: Subject) -> int:
 def _generation(of: Subject, advance: Advance) -> Numbers:
     from vaekit.evaluation.generation import generation_metrics
 
+    require_numbers("generation", of.data)
     others = _others(of)
     numbers: Numbers = generation_metrics(
         of.model,
@@ -231,6 +234,11 @@ FAMILIES: dict[str, Family] = {
     "reconstruction": Family(
         "squared error, PSNR, SSIM, perceptual distance and sharpness of reconstructions",
         _reconstruction,
+        lambda of: len(of.x),
+    ),
+    "accuracy": Family(
+        "share of a sequence's symbols that come back, given the true ones before them, and running freely",
+        lambda of, advance: accuracy_metrics(of.model, of.x, of.transform, advance=advance, **of.common),
         lambda of: len(of.x),
     ),
     "generation": Family(
