@@ -4,7 +4,7 @@ Whatever lays examples out, a grid, a strip, a plane, an animation, lays out pic
 the data for these. A kind is an entry of `KINDS`.
 """
 
-__all__ = ["KINDS", "Examples", "Melodies", "Pictures", "Poses", "kind_of", "kind_of_run"]
+__all__ = ["KINDS", "Examples", "Melodies", "Pictures", "Poses", "kind_of", "kind_of_run", "opening"]
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from vaekit.errors import RequestError
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
@@ -236,10 +237,31 @@ class Melodies(Examples):
 
     def read(self, path: str | os.PathLike[str]) -> "NDArray[Any]":
         """Return the symbols of the first bars of a MIDI file."""
-        from vaekit.music import tokens_of
-        from vaekit.music.midi import read_midi
+        return opening(path, self.data.shape[0])
 
-        return tokens_of(read_midi(path).notes, self.data.shape[0])
+
+def opening(source: str | os.PathLike[str] | bytes, steps: int) -> "NDArray[np.uint8]":
+    r"""Return the symbols of the melody of a MIDI file, from the bar in which it begins, shape `(steps,)`.
+
+    Arguments:
+        source: A path, or the bytes of a file.
+        steps: Length in sixteenths.
+
+    Raises:
+        RequestError: If it cannot be read.
+
+    Example:
+        >>> from vaekit.music import Note
+        >>> from vaekit.music.midi import midi
+        >>> opening(midi([Note(33, 34, 60)]), 3).tolist()
+        [1, 41, 0]
+    """
+    from vaekit.music import STEPS_PER_BAR, tokens_of
+    from vaekit.music.midi import read_midi
+
+    notes = read_midi(source).notes
+    first = notes[0].start // STEPS_PER_BAR * STEPS_PER_BAR
+    return tokens_of((note._replace(start=note.start - first, stop=note.stop - first) for note in notes), steps)
 
 
 KINDS: tuple[type[Examples], ...] = (Melodies, Poses, Pictures, Examples)

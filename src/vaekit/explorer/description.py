@@ -17,7 +17,6 @@ from vaekit.evaluation.posterior import random_rows
 from vaekit.explorer.projection import Projection, project
 from vaekit.explorer.subject import Subject, class_names, subject_of
 from vaekit.latent import attribute_vector
-from vaekit.latent.strokes import MEASURES
 
 if TYPE_CHECKING:
     from vaekit.models import VAE
@@ -27,8 +26,7 @@ VERSION = 1
 
 _BYTES = 2**24  # of codes that a page loads; more units, fewer points
 _CLASSES = 30  # that can be told apart by colour or be sliders
-_MEASURED = 400  # images whose strokes are measured
-_PAPER = 0.02  # mean of a border that is empty
+_MEASURED = 400  # examples of which something is measured
 
 Array = NDArray[np.float32]
 
@@ -133,7 +131,7 @@ def _map(projection: Projection) -> dict[str, Any]:
 
 
 def _attributes(subject: Subject, codes: Array, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """Describe the directions of what the data tell of the examples, and of strokes where they are of strokes."""
+    """Describe the directions of what the data tell of the examples, and of what is measured of them."""
     split = subject.examples
     known: dict[str, NDArray[Any]] = {}
     if not subject.model.conditional:  # what the model is told it need not keep in z
@@ -146,9 +144,8 @@ def _attributes(subject: Subject, codes: Array, rows: NDArray[np.int64]) -> list
             known |= {name: labels == number for number, name in enumerate(names)}
     found = [_attribute(name, codes, values) for name, values in known.items()]
     seen = random_rows(len(rows), _MEASURED, 0)
-    images = subject.shown(np.asarray(split.x[rows[seen]]))
-    if _is_of_strokes(images):
-        found += [_attribute(name, codes[seen], measure(images)) for name, measure in MEASURES.items()]
+    measured = subject.view.measured(subject.shown(np.asarray(split.x[rows[seen]])))
+    found += [_attribute(name, codes[seen], values) for name, values in measured.items()]
     return [attribute for attribute in found if attribute is not None]
 
 
@@ -160,14 +157,6 @@ def _attribute(name: str, codes: Array, values: NDArray[Any]) -> dict[str, Any] 
         return None
     length = float(step.norm())
     return {"name": name, "vector": (step / length).tolist(), "spread": length}
-
-
-def _is_of_strokes(images: Array) -> bool:
-    """Whether these are images of one channel whose border is paper of 0, and that have ink."""
-    if images.ndim != 4 or images.shape[1] != 1:
-        return False
-    border = np.concatenate([images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1]], axis=-1)
-    return bool(border.mean() < _PAPER < images.mean())
 
 
 def _is_standard_normal(subject: Subject) -> bool:

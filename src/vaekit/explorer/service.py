@@ -51,6 +51,7 @@ class Service:
             "measure": self._measure,
             "examples": self._examples,
             "read": self._read,
+            "write": self._write,
         }
 
     @torch.no_grad()
@@ -122,6 +123,13 @@ class Service:
 
     def _read(self, header: dict[str, Any], payload: bytes) -> Reply:
         return {}, _bytes(self.subject.view.read(payload))
+
+    def _write(self, header: dict[str, Any], payload: bytes) -> Reply:
+        """Return a file of one example, in one of the formats of its view."""
+        view, ending = self.subject.view, header.get("ending")
+        if ending not in view.files:
+            raise RequestError(f"the message asks for a file {str(ending)[:10]!r}; expected one of {view.files}")
+        return {}, view.write(np.clip(_floats(payload, view.shape, 1)[0], 0, 1), ending)
 
     def _context(self, header: dict[str, Any]) -> int:
         if self.subject.contexts is None:

@@ -101,7 +101,9 @@ class Subject:
 
     def shown(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Return data as stored as values in [0, 1]."""
-        return self.view.values(x if self.data.levels is None else x / np.float32(self.data.levels - 1))
+        if self.data.levels is None:
+            return self.view.values(x)
+        return np.asarray(x / np.float32(self.data.levels - 1), np.float32)
 
     def seen(self, values: NDArray[np.float32]) -> Tensor:
         """Return values in [0, 1] as the model sees them; what is random in that is the same every time."""

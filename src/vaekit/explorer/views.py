@@ -1,17 +1,22 @@
 r"""Views: how decoded data are shown, and how an uploaded file becomes data. A kind of data is an entry of `VIEWS`."""
 
-__all__ = ["UPLOAD_BYTES", "UPLOAD_PIXELS", "VIEWS", "ImageView", "VectorView", "View", "view_of"]
+__all__ = ["UPLOAD_BYTES", "UPLOAD_PIXELS", "VIEWS", "ImageView", "MelodyView", "VectorView", "View", "view_of"]
 
 import io
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.data.rows import spread
 from vaekit.errors import RequestError
+from vaekit.kinds import opening
+from vaekit.latent.strokes import MEASURES as STROKES
+from vaekit.music import LOWEST, STEPS_PER_BAR, SYMBOLS, notes_of, sound
+from vaekit.music.statistics import MEASURES as NOTES
 
 UPLOAD_BYTES = 16 * 2**20
 UPLOAD_PIXELS = 32_000_000
@@ -19,8 +24,10 @@ UPLOAD_PIXELS = 32_000_000
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _SEEN = 2000  # examples whose range is that of the data
 _NUMBERS = 1024  # entries of a vector that can still be told apart
+_PAPER = 0.02  # mean of a border that is empty
 
 Array = NDArray[np.float32]
+_Measures = Mapping[str, Callable[[Any], NDArray[np.float64]]]
 
 
 @dataclass(frozen=True)
@@ -40,11 +47,21 @@ class View(ABC):
     high: float = 1.0
 
     kind: ClassVar[str]
+    files: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     @abstractmethod
-    def fits(cls, shape: tuple[int, ...]) -> bool:
-        """Whether examples of this shape can be shown so."""
+    def fits(cls, shape: tuple[int, ...], levels: int | None) -> bool:
+        """Whether examples of this shape, and of this number of values an entry takes, can be shown so."""
+
+    @classmethod
+    def of(cls, x: Any, levels: int | None) -> Self:
+        """Return the view of examples as stored, shape `(n, *shape)`, which is of the range of real numbers."""
+        shape = tuple(x.shape[1:])
+        if levels is not None:
+            return cls(shape)
+        low, high = _range(x)
+        return cls(shape, low, high)
 
     @abstractmethod
     def read(self, content: bytes) -> Array:
@@ -54,13 +71,22 @@ class View(ABC):
             RequestError: If the file is too large, damaged, or something else.
         """
 
+    def write(self, values: Array, ending: str) -> bytes:
+        """Return a file of one example, of values in [0, 1], that ends in one of `files`."""
+        raise NotImplementedError
+
+    def measured(self, values: Array) -> dict[str, NDArray[np.float64]]:
+        """Return what can be measured of examples of values in [0, 1], one number each, by name."""
+        return {}
+
     def values(self, x: NDArray[Any]) -> Array:
-        """Return examples as values in [0, 1], of the same shape."""
+        """Return decoded examples as values in [0, 1], of the same shape."""
         return np.asarray(np.clip((x - self.low) / (self.high - self.low), 0, 1), np.float32)
 
     def describe(self) -> dict[str, Any]:
         """Return what the page is told."""
-        return {"kind": self.kind, "shape": list(self.shape), "low": self.low, "high": self.high}
+        described = {"kind": self.kind, "shape": list(self.shape), "low": self.low, "high": self.high}
+        return described | ({"files": list(self.files)} if self.files else {})
 
 
 class ImageView(View):
@@ -74,9 +100,16 @@ class ImageView(View):
     kind = "image"
 
     @classmethod
-    def fits(cls, shape: tuple[int, ...]) -> bool:
+    def fits(cls, shape: tuple[int, ...], levels: int | None) -> bool:
         """Whether examples of this shape are pictures."""
         return len(shape) == 3 and shape[0] in (1, 3)
+
+    def measured(self, values: Array) -> dict[str, NDArray[np.float64]]:
+        """Return what is measured of strokes, where these are strokes: on one channel, with paper of 0 around them."""
+        if self.shape[0] != 1:
+            return {}
+        border = np.concatenate([values[..., 0, :], values[..., -1, :], values[..., 0], values[..., -1]], axis=-1)
+        return _all(STROKES, values) if border.mean() < _PAPER < values.mean() else {}
 
     def read(self, content: bytes) -> Array:
         """Return a picture cut to the middle and brought to size.
@@ -125,7 +158,7 @@ class VectorView(View):
     kind = "vector"
 
     @classmethod
-    def fits(cls, shape: tuple[int, ...]) -> bool:
+    def fits(cls, shape: tuple[int, ...], levels: int | None) -> bool:
         """Whether examples of this shape are rows of numbers."""
         return len(shape) == 1 and shape[0] <= _NUMBERS
 
@@ -143,7 +176,68 @@ class VectorView(View):
         return self.values(numbers)
 
 
-VIEWS: dict[str, type[View]] = {view.kind: view for view in (ImageView, VectorView)}
+@dataclass(frozen=True)
+class MelodyView(View):
+    r"""Melodies as symbols, `(steps,)`, as piano rolls that the page plays.
+
+    Arguments:
+        keys: The lowest and the highest pitch of the rolls.
+
+    Example:
+        >>> view = MelodyView.of(np.array([[41, 1, 48, 0]], np.uint8), 90)
+        >>> view.keys, view.values(np.array([[89.0, 0.0, 0.0, 0.0]])).tolist()
+        ((58, 69), [[1.0, 0.0, 0.0, 0.0]])
+    """
+
+    keys: tuple[int, int] = (LOWEST, LOWEST + 87)
+
+    kind = "melody"
+    files = (".mid", ".wav")
+
+    @classmethod
+    def fits(cls, shape: tuple[int, ...], levels: int | None) -> bool:
+        """Whether examples are as many symbols as melodies have."""
+        return len(shape) == 1 and levels == SYMBOLS
+
+    @classmethod
+    def of(cls, x: Any, levels: int | None) -> Self:
+        """Return the view of examples, whose rolls have the keys that these need and a semitone around."""
+        seen = np.asarray(x[spread(len(x), _SEEN)]).astype(int)
+        pitches = seen[seen >= SYMBOLS - 88] - (SYMBOLS - 88) + LOWEST
+        low, high = (int(pitches.min()) - 1, int(pitches.max()) + 1) if len(pitches) else (59, 72)
+        missing = max(0, 12 - (high - low + 1))
+        return cls(tuple(x.shape[1:]), 0.0, SYMBOLS - 1.0, (low - missing // 2, high + missing - missing // 2))
+
+    def read(self, content: bytes) -> Array:
+        """Return the melody of a MIDI file, its first bars."""
+        _check_bytes(content)
+        return np.asarray(opening(content, self.shape[0]) / self.high, np.float32)
+
+    def write(self, values: Array, ending: str) -> bytes:
+        """Return a melody in MIDI or as sound."""
+        from vaekit.music.midi import midi
+
+        notes = notes_of(np.rint(values * self.high))
+        return midi(notes) if ending == ".mid" else sound.wav(notes, self.shape[0])
+
+    def measured(self, values: Array) -> dict[str, NDArray[np.float64]]:
+        """Return density, range and syncopation."""
+        return _all(NOTES, np.rint(values * self.high))
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the page is told: also its keys, and how notes sound."""
+        return super().describe() | {
+            "keys": list(self.keys),
+            "first": SYMBOLS - 88,  # the symbol of the lowest key of a piano
+            "lowest": LOWEST,
+            "bar": STEPS_PER_BAR,
+            "tempo": sound.TEMPO,
+            "partials": list(sound.PARTIALS),
+            "envelope": {"attack": sound.ATTACK, "release": sound.RELEASE, "fade": sound.FADE},
+        }
+
+
+VIEWS: dict[str, type[View]] = {view.kind: view for view in (ImageView, MelodyView, VectorView)}
 
 
 def view_of(x: Any, levels: int | None) -> View:
@@ -162,15 +256,16 @@ def view_of(x: Any, levels: int | None) -> View:
     """
     shape = tuple(x.shape[1:])
     for view in VIEWS.values():
-        if view.fits(shape):
-            if levels is not None:
-                return view(shape)
-            low, high = _range(x)
-            return view(shape, low, high)
+        if view.fits(shape, levels):
+            return view.of(x, levels)
     raise RequestError(
         f"the data have examples of shape {shape}, which the explorer has no view for; it shows pictures of shape "
-        f"(1, H, W) or (3, H, W) and up to {_NUMBERS} numbers, (D,): use `vaekit sample --out samples.npy`"
+        f"(1, H, W) or (3, H, W), melodies, and up to {_NUMBERS} numbers, (D,): use `vaekit sample --out samples.npy`"
     )
+
+
+def _all(measures: _Measures, x: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    return {name: measure(x) for name, measure in measures.items()}
 
 
 def _range(x: Any) -> tuple[float, float]:

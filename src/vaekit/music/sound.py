@@ -1,6 +1,17 @@
 r"""Melodies as sound: partials of each note under an envelope, in WAV."""
 
-__all__ = ["PARTIALS", "RATE", "TEMPO", "frequency", "synthesise", "wav", "write_wav"]
+__all__ = [
+    "ATTACK",
+    "FADE",
+    "PARTIALS",
+    "RATE",
+    "RELEASE",
+    "TEMPO",
+    "frequency",
+    "synthesise",
+    "wav",
+    "write_wav",
+]
 
 import io
 import math
@@ -20,8 +31,9 @@ TEMPO = 120.0  # quarters a minute
 RATE = 22_050  # samples a second
 PARTIALS = (1.0, 0.45, 0.3, 0.15, 0.08, 0.04)  # amplitudes of the first partials: something between flute and piano
 
+ATTACK, RELEASE, FADE = 0.008, 0.03, 0.9  # seconds: to rise, to end, and in which it falls to 1/e
+
 _LOUDNESS = 0.8  # of what 16 bits hold
-_ATTACK, _RELEASE, _FADE = 0.008, 0.03, 0.9  # seconds: to rise, to end, and in which it falls to 1/e
 _LONGEST = 3600.0  # seconds of one file
 
 
@@ -131,8 +143,8 @@ def _tone(hertz: float, samples: int, rate: int) -> NDArray[np.float64]:
     for k, amplitude in enumerate(heard, start=1):
         tone += amplitude * np.sin(2 * math.pi * k * hertz * time)
     # Of a note too short for both, half is the rise and half the end.
-    rise, end = (min(round(seconds * rate), samples // 2) for seconds in (_ATTACK, _RELEASE))
-    envelope = np.exp(-time / _FADE)
+    rise, end = (min(round(seconds * rate), samples // 2) for seconds in (ATTACK, RELEASE))
+    envelope = np.exp(-time / FADE)
     envelope[:rise] *= _half_cosine(rise)
     envelope[samples - end :] *= _half_cosine(end)[::-1]
     return envelope * tone / sum(PARTIALS)

@@ -63,11 +63,14 @@ export function tabs(label, panels) {
   return { element, open };
 }
 
+/** Save a blob under a name. */
+export function save(blob, name) {
+  const link = make("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
 /** Save a canvas as PNG. */
 export function download(canvas, name) {
-  canvas.toBlob((blob) => {
-    const link = make("a", { href: URL.createObjectURL(blob), download: `${name}.png` });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  }, "image/png");
+  canvas.toBlob((blob) => save(blob, `${name}.png`), "image/png");
 }

@@ -1,7 +1,7 @@
 // The page of the explorer. `mount(element, description, backend)` draws all of it; what decodes is the backend's matter.
 
 import { classColour, scaleGradient } from "./colours.js";
-import { button, choice, download, make, tabs } from "./elements.js";
+import { button, choice, download, make, save, tabs } from "./elements.js";
 import { LatentMap, shadesOf } from "./map.js";
 import { floats, latentAt, logNormal, nearestRows, placeOf } from "./maths.js";
 import { pathPanel } from "./path.js";
@@ -18,7 +18,8 @@ const QUIET = 90; // milliseconds without a change before what is shown is measu
  * Draw the explorer into an element.
  *
  * `description` is what Python's `describe` says of a model; `backend` has `decode(z, n, context)`, `encode(x, n, context)`
- * and `sample(n, seed, context)`, which promise Float32Arrays, and what it can do of `measure`, `examples` and `read`.
+ * and `sample(n, seed, context)`, which promise Float32Arrays, and what it can do of `measure`, `examples`, `read`
+ * and `write`.
  * Returns what ends it, and its state for those who look on.
  */
 export function mount(element, description, backend) {
@@ -97,10 +98,15 @@ export function mount(element, description, backend) {
   const stage = make("div", { class: "vk-stage" });
   const big = make("canvas", { class: "vk-still vk-big", role: "img", "aria-label": "decoded picture" });
   const [wide, high] = picture.size(view);
+  const isWide = wide > 2 * high;
   big.classList.toggle("vk-smooth", Math.max(wide, high) > 160);
   const before = make("canvas", { class: "vk-still vk-before", role: "img", "aria-label": "original" });
-  const beside = make("figure", { hidden: true }, before, make("figcaption", {}, "original"));
-  stage.append(make("figure", { class: "vk-main" }, big), beside);
+  const head = make("div", { class: "vk-head", hidden: true });
+  const player = picture.player?.(view, "melody", headAt(head));
+  const headBefore = make("div", { class: "vk-head", hidden: true });
+  const playerBefore = picture.player?.(view, "original", headAt(headBefore));
+  const beside = make("figure", { hidden: true }, make("div", { class: "vk-screen" }, before, headBefore), playerBefore?.element, make("figcaption", {}, "original"));
+  stage.append(make("figure", { class: "vk-main" }, make("div", { class: "vk-screen" }, big, head), player?.element), beside);
   const preview = make("canvas", { class: "vk-still vk-preview", "aria-hidden": "true", hidden: true });
   const numbers = make("dl", { class: "vk-numbers", "aria-live": "off" });
   let shown = { z: app.z, values: null };
@@ -109,8 +115,8 @@ export function mount(element, description, backend) {
   function present(values, z) {
     shown = { z, values };
     beside.style.visibility = z === app.z ? "" : "hidden"; // it is the original of what is kept, not of what is passed
-    if (picture.show) picture.show(stage, values, view);
-    else picture.draw(big, values, view);
+    picture.draw(big, values, view);
+    player?.show(values);
     if (looking) {
       picture.draw(preview, values, view);
       preview.hidden = false;
@@ -142,7 +148,10 @@ export function mount(element, description, backend) {
   function compare() {
     beside.hidden = !app.original;
     stage.classList.toggle("vk-two", Boolean(app.original));
-    if (app.original) picture.draw(before, app.original, view);
+    if (app.original) {
+      picture.draw(before, app.original, view);
+      playerBefore?.show(app.original);
+    } else playerBefore?.stop();
     soonMeasured();
   }
 
@@ -195,8 +204,9 @@ export function mount(element, description, backend) {
       const { z, row } = latentFor(place);
       map.mark({ here: row === undefined ? null : [points[2 * row], points[2 * row + 1]] });
       const [left, top] = [pixel[0] + 18, pixel[1] + 18];
-      const [roomX, roomY] = [map.width - 110, map.height - 110];
-      preview.style.transform = `translate(${left > roomX ? pixel[0] - 110 : left}px, ${top > roomY ? pixel[1] - 110 : top}px)`;
+      const across = isWide ? 200 : 110;
+      const [roomX, roomY] = [map.width - across, map.height - 110];
+      preview.style.transform = `translate(${left > roomX ? pixel[0] - across : left}px, ${top > roomY ? pixel[1] - 110 : top}px)`;
       show(z, event.timeStamp);
     },
     leave() {
@@ -344,7 +354,7 @@ export function mount(element, description, backend) {
   const sizes = `${(points.length / 2).toLocaleString("en")} examples · ${d} unit${d === 1 ? "" : "s"} · map by ${way}${part}`;
 
   const root = make(
-    "div", { class: "vk-explorer", "data-theme": "auto" },
+    "div", { class: `vk-explorer${isWide ? " vk-wide" : ""}`, "data-theme": "auto" },
     make("header", {}, make("h1", { title: description.settings || null }, description.title), make("p", {}, sizes), theme),
     make(
       "div", { class: "vk-columns" },
@@ -373,6 +383,11 @@ export function mount(element, description, backend) {
             button("Download picture", () => {
               if (shown.values) download(sheet([still(shown.values, view)]), "picture");
             }),
+            ...(backend.write ? (view.files ?? []) : []).map((ending) =>
+              button(`Download ${ending}`, () => shown.values && app.attempt(async () => {
+                save(new Blob([await backend.write(shown.values, ending)]), `melody${ending}`);
+              })),
+            ),
             button("Reset", reset, { title: "back to where it began" }),
           ),
         ),
@@ -401,10 +416,20 @@ export function mount(element, description, backend) {
     app, map, say,
     destroy() {
       path.stop();
+      player?.stop();
+      playerBefore?.stop();
       clearTimeout(timer);
       dark.removeEventListener("change", repaint);
       map.destroy();
       root.remove();
     },
+  };
+}
+
+/** A line over a still that says how far what plays has come. */
+function headAt(line) {
+  return (part) => {
+    line.hidden = part === null;
+    line.style.left = `${100 * (part ?? 0)}%`;
   };
 }

@@ -1,6 +1,6 @@
 // A model that answers messages: a header in JSON behind its length, and then numbers or a file as they are.
 // A backend is an object of functions that promise arrays. `decode`, `encode` and `sample` it must have; of `measure`,
-// `examples` and `read` it has those that it can do.
+// `examples`, `read` and `write` it has those that it can do.
 
 /** One message as bytes. The header is filled up so that what follows it is read in place. */
 export function packed(header, payload) {
@@ -14,11 +14,12 @@ export function packed(header, payload) {
   return message.buffer;
 }
 
-/** Header and numbers of a message. */
+/** Header and payload of a message: numbers in `values`, or a file in `bytes`. */
 export function unpacked(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
-  return { header, values: new Float32Array(buffer, 4 + length) };
+  const bytes = new Uint8Array(buffer, 4 + length);
+  return { header, bytes, values: bytes.length % 4 ? null : new Float32Array(buffer, 4 + length) };
 }
 
 /** A function that runs a task once at a time: what is asked meanwhile waits, and only the newest of it. */
@@ -61,12 +62,12 @@ export function remote(send) {
     });
   return {
     receive(buffer) {
-      const { header, values } = unpacked(buffer);
+      const { header, bytes, values } = unpacked(buffer);
       const waiting = asked.get(header.id);
       asked.delete(header.id);
       if (!waiting) return;
       if (header.error) waiting.reject(new Error(header.error));
-      else waiting.resolve({ header, values });
+      else waiting.resolve({ header, bytes, values });
     },
     lost(reason) {
       for (const { reject } of asked.values()) reject(new Error(reason));
@@ -79,6 +80,7 @@ export function remote(send) {
       sample: async (n, seed, context = 0) => (await ask({ op: "sample", n, seed, context })).values,
       examples: async (rows) => (await ask({ op: "examples", rows })).values,
       read: async (bytes) => (await ask({ op: "read" }, bytes)).values,
+      write: async (values, ending) => (await ask({ op: "write", ending }, values)).bytes,
       measure: async (z, x, context = 0) => {
         const both = new Float32Array(z.length + (x?.length ?? 0));
         both.set(z);

@@ -10,11 +10,12 @@ const MOST_BYTES = 16 * 2 ** 20;
 /** The panel of uploads. */
 export function uploadPanel(app) {
   const { view } = app.description;
+  const { files } = views[view.kind];
   let read = null; // values as read
   const invert = make("input", { type: "checkbox", onchange: () => read && use() });
   const input = make("input", {
     type: "file", class: "vk-file", "aria-label": "choose a file to encode",
-    accept: view.kind === "image" ? "image/*" : null,
+    accept: files.accept,
     onchange: () => {
       if (input.files[0]) take(input.files[0]);
       input.value = "";
@@ -22,7 +23,7 @@ export function uploadPanel(app) {
   });
   const drop = make(
     "label", { class: "vk-drop" }, input,
-    make("span", {}, view.kind === "image" ? "Drop a picture here, or choose one" : "Drop a file here, or choose one"),
+    make("span", {}, files.ask),
     make("small", {}, `it is brought to ${view.shape.join(" × ")}; at most 16 MiB`),
   );
   drop.addEventListener("dragover", (event) => {
@@ -36,7 +37,7 @@ export function uploadPanel(app) {
     if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
   });
   const result = make("div", { class: "vk-result", "aria-live": "polite" });
-  const panel = make("div", { class: "vk-upload" }, make("div", {}, drop, make("label", { class: "vk-choice vk-check" }, invert, "invert light and dark")), result);
+  const panel = make("div", { class: "vk-upload" }, make("div", {}, drop, make("label", { class: "vk-choice vk-check", hidden: !files.invert }, invert, "invert light and dark")), result);
 
   async function take(file) {
     await app.attempt(async () => {

@@ -1,14 +1,19 @@
 // How decoded data are shown. A kind of data is an entry of `views`:
 //   size(view)                    width and height of one still, in pixels of its own
 //   draw(canvas, values, view)    a still of one example; `values` are in [0, 1]
-//   show(element, values, view)   optional: anything livelier than a still, such as what moves or sounds
+//   player(view, name, progress)  optional: an element, beside a large still, that plays what its `show(values)` was given
 //   read(file, view)              optional: a file as values, where the backend does not read files
+//   files                         what may be uploaded: { accept, ask, invert }, the last where light may be dark
 // Strips, grids, previews and downloads ask for nothing else.
+
+import { melodyPlayer, notesOf } from "./player.js";
 
 const READ_BYTES = 16 * 2 ** 20;
 const READ_PIXELS = 32_000_000;
 
 const image = {
+  files: { accept: "image/*", ask: "Drop a picture here, or choose one", invert: true },
+
   size: (view) => [view.shape[2], view.shape[1]],
 
   draw(canvas, values, view) {
@@ -83,6 +88,8 @@ function pixelsOf(head) {
 }
 
 const vector = {
+  files: { accept: null, ask: "Drop a file here, or choose one", invert: true },
+
   size: () => [320, 200],
 
   draw(canvas, values) {
@@ -105,7 +112,42 @@ const vector = {
   },
 };
 
-export const views = { image, vector };
+const SHARPS = [1, 3, 6, 8, 10]; // above C
+
+const melody = {
+  files: { accept: ".mid,.midi,audio/midi", ask: "Drop a MIDI file here, or choose one", invert: false },
+
+  size(view) {
+    const [low, high] = view.keys;
+    const step = Math.max(2, Math.round(320 / view.shape[0]));
+    return [view.shape[0] * step, (high - low + 1) * Math.max(3, Math.round(120 / (high - low + 1)))];
+  },
+
+  draw(canvas, values, view) {
+    const [width, height] = melody.size(view);
+    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    const [low, high] = view.keys;
+    const [step, key] = [width / view.shape[0], height / (high - low + 1)];
+    const context = canvas.getContext("2d");
+    for (let pitch = low; pitch <= high; pitch++) {
+      context.fillStyle = SHARPS.includes(pitch % 12) ? "#10141b" : "#171d26";
+      context.fillRect(0, (high - pitch) * key, width, key);
+    }
+    for (let beat = view.bar / 4; beat < view.shape[0]; beat += view.bar / 4) {
+      context.fillStyle = beat % view.bar ? "#232b37" : "#4a5668";
+      context.fillRect(beat * step, 0, 1, height);
+    }
+    context.fillStyle = "#56b4e9";
+    for (const { start, stop, pitch } of notesOf(values, view)) {
+      const row = high - Math.min(high, Math.max(low, pitch)); // what the keys have no room for is at their edge
+      context.fillRect(start * step, row * key, Math.max(1, (stop - start) * step - 1), key);
+    }
+  },
+
+  player: melodyPlayer,
+};
+
+export const views = { image, vector, melody };
 
 /** A still of one example as a canvas of its own. */
 export function still(values, view, title = "") {
