@@ -14,6 +14,7 @@ from vaekit.schedules import Constant, Schedule
 
 if TYPE_CHECKING:
     from vaekit.data import Dataset, Split
+    from vaekit.data.augmentation import Augmentation
     from vaekit.data.transforms import Transform
     from vaekit.models import LatentVariableModel
     from vaekit.stages import Stage
@@ -116,6 +117,8 @@ class Plan:
             "weight_decay", as for the discriminator of an adversarial objective.
         stages: What is done to the model after its training, in order; see `vaekit.stages.Stage`.
         order: In which order an epoch visits the rows; see `vaekit.data.order.Order`.
+        augment: What rows that are trained on are changed by, at every visit, before the transform; validation and
+            evaluation see them as they are. See `vaekit.data.augmentation.Augmentation`.
 
     Raises:
         RequestError: If a value is out of its range.
@@ -138,6 +141,7 @@ class Plan:
     phases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     stages: "tuple[Stage, ...]" = ()
     order: Order = field(default_factory=Shuffled)
+    augment: "Augmentation | None" = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):

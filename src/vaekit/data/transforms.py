@@ -212,11 +212,11 @@ def default_transform(data: Levelled, likelihood: str) -> Transform:
     r"""Return the transform that makes of stored data what a likelihood is a likelihood of.
 
     Real numbers stay as they are. Levels are scaled to [0, 1], except that a Bernoulli needs bits: there more than
-    two levels are binarised.
+    two levels are binarised; and that a categorical likelihood is one of the levels, as symbols are, which stay.
 
     Arguments:
         data: The dataset, or what describes it.
-        likelihood: Name of the likelihood, such as "bernoulli", "gaussian" or "continuous-bernoulli".
+        likelihood: Name of the likelihood, such as "bernoulli", "gaussian", "continuous-bernoulli" or "categorical".
 
     Example:
         >>> from vaekit.data import from_arrays
@@ -224,7 +224,7 @@ def default_transform(data: Levelled, likelihood: str) -> Transform:
         >>> default_transform(data, "bernoulli"), default_transform(data, "gaussian")
         (Binarise(levels=256), Scale(levels=256))
     """
-    if data.levels is None:
+    if data.levels is None or likelihood == "categorical":
         return Identity()
     if likelihood == "bernoulli" and data.levels > 2:
         return Binarise(data.levels)

@@ -130,4 +130,4 @@ def _symusic() -> ModuleType:
         import symusic
     except ImportError:
         raise RequestError('MIDI files need symusic, which is not installed: pip install "vaekit[music]"') from None
-    return cast(ModuleType, symusic)
+    return symusic

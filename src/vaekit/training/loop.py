@@ -146,7 +146,7 @@ class _Loop:
         examples = torch.tensor(np.asarray(self.x if self.resident else self.x[:2]), device=engine.device)
         context = _training_context(plan, data)
         given = None if context is None else torch.tensor(context, device=engine.device)
-        step = Step(self.model, examples if self.resident else None, plan.transform, given)
+        step = Step(self.model, examples if self.resident else None, plan.transform, given, plan.augment)
         self.plain = step
         self.compiled = self._decide(compile)
         self.phases = self.model.phases()

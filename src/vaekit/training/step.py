@@ -13,18 +13,20 @@ from vaekit.models.base import LatentVariableModel, seed_of, seeded
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from vaekit.data.augmentation import Augmentation
     from vaekit.data.rows import Rows
     from vaekit.data.transforms import Transform
 
 
 class Step(nn.Module):
-    r"""Gather rows, transform them, and compute a phase's loss, all on the device.
+    r"""Gather rows, augment and transform them, and compute a phase's loss, all on the device.
 
     Arguments:
         model: What is trained.
         x: The training data as stored, shape `(n, *data_shape)`, on the device; None if they come batch by batch.
         transform: From data as stored to what the likelihood describes.
         context: What a conditional model is told of them, shape `(n, ...)`, on the device.
+        augment: What rows are changed by before they are transformed.
 
     Shapes:
         `forward` takes row numbers, shape `(batch,)`, and without x also the rows themselves, as stored, and gives the
@@ -32,13 +34,19 @@ class Step(nn.Module):
     """
 
     def __init__(
-        self, model: LatentVariableModel, x: Tensor | None, transform: "Transform", context: Tensor | None = None
+        self,
+        model: LatentVariableModel,
+        x: Tensor | None,
+        transform: "Transform",
+        context: Tensor | None = None,
+        augment: "Augmentation | None" = None,
     ) -> None:
         super().__init__()
         self.model = model
         # Not buffers: distributed training would broadcast them at every step.
         self._data = (x, context)
         self._transform = transform
+        self._augment = augment
 
     def forward(self, rows: Tensor, phase: str, stored: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the loss and the summed terms."""
@@ -46,6 +54,8 @@ class Step(nn.Module):
         if x is not None:
             stored = x.index_select(0, rows)
         assert stored is not None
+        if self._augment is not None:
+            stored = self._augment(stored)
         given = None if context is None else context.index_select(0, rows)
         loss, terms = self.model(self._transform(stored), given, phase=phase)
         return loss, torch.stack([term.detach().sum() for term in terms.values()])
