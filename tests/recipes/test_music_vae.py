@@ -9,6 +9,7 @@ import torch
 
 from vaekit import recipes
 from vaekit.data import Dataset, Split
+from vaekit.data.augmentation import Transpose
 from vaekit.data.transforms import Identity
 from vaekit.errors import RequestError
 from vaekit.models.base import seeded
@@ -145,19 +146,21 @@ def test_bars_know_nothing_of_each_other_but_by_their_codes():
 
 
 def test_what_was_published_is_in_the_plan():
-    two = plan_of("music-vae-2bar", spec(size=12_800), epochs=500, batch_size=128)  # 50,000 updates
+    two = plan_of("music-vae-2bar", spec(size=12_800), epochs=200, batch_size=128)  # 20,000 updates
     steps = 1 / 100  # of an epoch
-    for step in (0, 1, 1000, 50_000):
+    for step in (0, 1, 1000, 20_000):
         assert two.schedule(step * steps) * 1e-3 == pytest.approx((1e-3 - 1e-5) * 0.9999**step + 1e-5)
         assert two.model.objective.schedules["beta"](step * steps) == pytest.approx(0.5 * (1 - 0.99999**step), abs=1e-9)
     head = two.model.decoder.head
     assert (head.sampling, head.pace) == (1000.0, 1.0)
     assert (two.clip, two.select, two.learning_rate) == (1.0, "last", 1e-3)
-    # A hundredth of the updates goes through all of it.
+    assert two.augment == Transpose(5)
+    assert plan_of("music-vae-2bar", transpose=0).augment is None
+    # A fortieth of the updates goes through all of it.
     short = plan_of("music-vae-2bar", spec(size=12_800), epochs=5)
-    assert short.schedule(5) == pytest.approx(two.schedule(500))
-    assert short.model.objective.schedules["beta"](5) == pytest.approx(0.5 * (1 - 0.99999**50_000))
-    assert short.model.decoder.head.pace == pytest.approx(100)
+    assert short.schedule(5) == pytest.approx(two.schedule(200))
+    assert short.model.objective.schedules["beta"](5) == pytest.approx(0.5 * (1 - 0.99999**20_000))
+    assert short.model.decoder.head.pace == pytest.approx(40)
     literal = plan_of("music-vae-2bar", spec(size=12_800), epochs=5, updates=0)
     assert literal.schedule(5) == pytest.approx(two.schedule(5))
     assert literal.model.decoder.head.pace == 1
