@@ -1,5 +1,7 @@
 r"""Kinds of examples: poses are stick figures, melodies piano rolls, and what is neither is as it was."""
 
+import wave
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from vaekit.figures.piano_roll import roll_tiles
 from vaekit.figures.strips import strips
 from vaekit.kinds import Examples, Melodies, Pictures, Poses, kind_of
 from vaekit.music import NO_EVENT, Note, notes_of, tokens_of
+from vaekit.music.midi import read_midi
 
 
 @pytest.fixture(scope="module")
@@ -80,16 +83,26 @@ def test_long_rows_of_rolls_go_down(melodies):
 
 
 def test_sound_has_a_bar_of_rest_between_melodies_and_ends_after_five_minutes(melodies, tmp_path):
-    import wave
-
     kind = kind_of(melodies)
     with wave.open(str(kind.save(tmp_path / "a.wav", melodies.train.x[:2]))) as file:
         sound = np.frombuffer(file.readframes(file.getnframes()), "<i2")
     step = 22_050 // 8
-    assert len(sound) == round((32 + 16 + 32) * 22_050 / 8)
+    assert len(sound) == round(2 * (32 + 16) * 22_050 / 8)
     assert sound[: 2 * step].any()
     assert not sound[32 * step + 32 : 48 * step].any()
     assert sound[48 * step + 32 : 50 * step].any()
     many = np.full((200, 32), NO_EVENT)
     with wave.open(str(kind.save(tmp_path / "b.wav", many))) as file:
-        assert 290 < file.getnframes() / 22_050 < 300
+        assert 290 < file.getnframes() / 22_050 <= 300
+
+
+def test_midi_has_all_of_them_on_bar_lines(melodies, tmp_path):
+    kind = kind_of(melodies)
+    path = kind.save(tmp_path / "a.mid", melodies.train.x[:6].reshape(2, 3, 32))
+    expected = [
+        Note(note.start + 48 * number, note.stop + 48 * number, note.pitch)
+        for number, row in enumerate(melodies.train.x[:6])
+        for note in notes_of(row)
+    ]
+    assert list(read_midi(path).notes) == expected
+    np.testing.assert_array_equal(kind.read(path), melodies.train.x[0])

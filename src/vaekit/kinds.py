@@ -100,6 +100,10 @@ class Examples:
         r"""Write examples, shape `(..., *shape)`, to a file that ends in one of `endings`, atomically."""
         raise NotImplementedError
 
+    def sound(self, x: "NDArray[Any]", seconds: float) -> bytes | None:
+        r"""Return what examples, shape `(..., *shape)`, sound like, a WAV file of about so long; None without sound."""
+        return None
+
     def read(self, path: str | os.PathLike[str]) -> "NDArray[Any]":
         r"""Return the example that a user's own file, which ends in the first of `endings`, holds as data are stored.
 
@@ -216,24 +220,31 @@ class Melodies(Examples):
             path: The file, .mid or .wav.
             x: Shape `(..., steps)`.
         """
-        from vaekit.music import STEPS_PER_BAR
-        from vaekit.music.sound import TEMPO, write_wav
+        from vaekit.music.midi import midi
+        from vaekit.storage import replace_file
 
-        melodies, length = _notes(x), x.shape[-1]
-        each = (-(-length // STEPS_PER_BAR) + 1) * STEPS_PER_BAR
-        sound = path.suffix.lower() == ".wav"
-        if sound:
-            melodies = melodies[: max(1, int(_HEARD * TEMPO / 15 / each))]
+        content = self.sound(x, _HEARD) if path.suffix.lower() == ".wav" else midi(self._medley(x)[0])
+        return replace_file(path, lambda temporary: temporary.write_bytes(content), durable=False)
+
+    def sound(self, x: "NDArray[Any]", seconds: float) -> bytes:
+        """Return as many melodies, one after the other, as are over in time; at least one."""
+        from vaekit.music.sound import TEMPO, wav
+
+        rows = x.reshape(-1, x.shape[-1])
+        _, each = self._medley(rows[:1])
+        return wav(*self._medley(rows[: max(1, int(seconds * TEMPO / 15 / each))]))
+
+    def _medley(self, x: "NDArray[Any]") -> "tuple[list[Note], int]":
+        """Melodies one after the other, each from a bar line on, a bar of rest behind it; and their length."""
+        from vaekit.music import STEPS_PER_BAR
+
+        melodies, each = _notes(x), (-(-x.shape[-1] // STEPS_PER_BAR) + 1) * STEPS_PER_BAR
         notes = [
             note._replace(start=note.start + number * each, stop=note.stop + number * each)
             for number, melody in enumerate(melodies)
             for note in melody
         ]
-        if sound:
-            return write_wav(path, notes, each * len(melodies) - (each - length))
-        from vaekit.music.midi import write_midi
-
-        return write_midi(path, notes)
+        return notes, each * len(melodies)
 
     def read(self, path: str | os.PathLike[str]) -> "NDArray[Any]":
         """Return the symbols of the first bars of a MIDI file."""

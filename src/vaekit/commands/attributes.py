@@ -45,7 +45,7 @@ def attribute(
     Arguments:
         run: The run directory.
         attribute: Which: a name that the data have, such as Smiling; label:3 or label:NAME for a class; or, measured
-            on the image, thickness, slant or width.
+            on images, thickness, slant or width, and of melodies density, range or syncopation.
         against: Others that should stay as they are, names between commas; the direction is made orthogonal to
             theirs.
         strength: From which strength to which, with a colon between, as -3:3. A single number is both ways.
@@ -55,12 +55,13 @@ def attribute(
         n: How many of the first examples, where none are picked.
         points: Numbers of the examples, in the split.
         labels: Classes, by name or number between commas: the first example of each.
-        files: Images of your own, paths between commas.
+        files: Images of your own, or MIDI files for melodies, paths between commas.
         split: Which split of the data the examples are from.
         context: What a conditional model is told of the examples: class names or numbers between commas; by default
             what is known of them.
         invert: Swap dark and light in your own images, as for a drawing on white paper.
-        out: The file, .png, .gif or .mp4; by default NAME.png in the run directory.
+        out: The file, .png, .gif or .mp4, of melodies also .mid or .wav; by default NAME.png in the run directory, and
+            of melodies the last two beside it.
         force: Write over the file.
 
     Returns:
