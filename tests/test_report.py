@@ -91,7 +91,7 @@ def test_the_page_has_everything_in_order(write, pngs):
     assert page.all("html") == [{"lang": "en"}]
     assert [tag for tag, _ in page.tags].count("h1") == 1
     assert page.inside["h2"] == [
-        "Learning curves", "Originals above reconstructions", "Samples", "Latent space", "The decoded plane",
+        "Learning curves", "Originals and reconstructions", "Samples", "Latent space", "The decoded plane",
         "Rate of each latent unit", "The bound against the number of samples", "All measurements", "Configuration",
         "Versions", "Run it again",
     ]  # fmt: skip
@@ -309,3 +309,25 @@ def test_text_has_contrast_in_light_and_in_dark(write):
             for paper in ("page", "panel"):
                 light, dark = sorted((luminance(theme[ink]), luminance(theme[paper])), reverse=True)
                 assert (light + 0.05) / (dark + 0.05) >= 4.5, (theme, ink, paper)
+
+
+def test_sounds_are_below_their_figure_and_do_not_play_by_themselves(tmp_path):
+    from matplotlib.figure import Figure
+
+    from vaekit.music import Note
+    from vaekit.music.sound import wav
+
+    paths = {name: figures.save(Figure(), tmp_path / f"{name}.png") for name in ("samples", "reconstructions")}
+    content = wav([Note(0, 4, 69)])
+    page = write_report(
+        tmp_path, title="t", config={}, metrics={}, history={}, figures=paths, command="c", sounds={"samples": content}
+    )
+    source = page.read_text(encoding="utf-8")
+    tags = Page(source).tags
+    [(_, audio)] = [tag for tag in tags if tag[0] == "audio"]
+    assert base64.b64decode(audio["src"].removeprefix("data:audio/wav;base64,")) == content
+    assert "controls" in audio
+    assert "autoplay" not in audio
+    images = [number for number, (tag, _) in enumerate(tags) if tag == "img"]
+    assert tags[images[1] + 1][0] == "audio"  # samples come after reconstructions, which have none
+    assert "media-src data:" in source

@@ -2,6 +2,7 @@ r"""The run's page: one HTML file with its numbers, its figures and how to get t
 
 __all__ = ["write_report"]
 
+import base64
 import functools
 import importlib.resources
 import json
@@ -42,6 +43,7 @@ def write_report(
     history: Mapping[str, Sequence[Any]],
     figures: Mapping[str, str | os.PathLike[str]],
     command: str,
+    sounds: Mapping[str, bytes] | None = None,
 ) -> Path:
     r"""Write `report.html` into a run's directory and return its path.
 
@@ -63,6 +65,7 @@ def write_report(
             `manifold`, `unit_rates`, `bound`. The start of a name decides (`latent_scatter` is `latent`); other
             names come last.
         command: The shell command that reproduces the run.
+        sounds: WAV files by the name of the figure below which they can be played; nothing plays by itself.
 
     Raises:
         RequestError: If a figure is not a PNG file.
@@ -84,7 +87,7 @@ def write_report(
         numbers=_headline(test, training),
         protocol=text.protocol(test, training),
         families=families(test),
-        pictures=_pictures(figures, history),
+        pictures=_pictures(figures, history, sounds or {}),
         curves=_table(history, training.get("best_epoch")),
         measurements=[row for row in _flatten(metrics) if row[1] != _UNSET],
         settings=_flatten(settings),
@@ -162,9 +165,9 @@ def _headline(test: Mapping[str, Any], training: Mapping[str, Any]) -> list[_Num
 
 
 def _pictures(
-    figures: Mapping[str, str | os.PathLike[str]], history: Mapping[str, Sequence[Any]]
+    figures: Mapping[str, str | os.PathLike[str]], history: Mapping[str, Sequence[Any]], sounds: Mapping[str, bytes]
 ) -> list[dict[str, str]]:
-    r"""Return name, heading, picture, alternative text and caption of each figure, in the order of the page."""
+    r"""Return name, heading, picture, alternative text, caption and sound of each figure, in the order of the page."""
 
     def place(name: str) -> int:
         return next((i for i, start in enumerate(text.FIGURES) if name.startswith(start)), len(text.FIGURES))
@@ -178,9 +181,10 @@ def _pictures(
             picture = data_uri(figures[name])
         except RequestError as error:
             raise RequestError(f"figure {name!r}: {error}") from None
+        sound = "data:audio/wav;base64," + base64.b64encode(sounds[name]).decode("ascii") if name in sounds else ""
         pictures.append(
             {"kind": start or "other", "heading": said.heading, "src": picture, "alt": alternative}
-            | {"caption": said.caption}
+            | {"caption": said.caption, "sound": sound}
         )
     return pictures
 

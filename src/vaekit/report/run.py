@@ -15,16 +15,20 @@ from vaekit.data.transforms import pairs
 from vaekit.distributions import StandardNormal
 from vaekit.evaluation import Evaluation
 from vaekit.evaluation.codes import has_codes
+from vaekit.figures.canvas import boxed, evenly
+from vaekit.figures.strips import strips
 from vaekit.kinds import kind_of
 from vaekit.latent import manifold_grid, style_grid
-from vaekit.models import seeded
+from vaekit.models import DRAW, seeded
 from vaekit.networks import OneHot
 from vaekit.report import write_report
 from vaekit.runs import Run
 
 SHOWN = 20
+CANVASES, STEPS = 6, 12  # samples that are shown step by step, and steps side by side
 STYLES = 8  # examples whose style is shown in every class
 PLOTTED = 5000  # points in the latent scatter
+HEARD = 30.0  # seconds of samples that sound
 
 
 def report_run(run: Run, metrics: dict[str, Any], evaluation: Evaluation | None, beside: Run | None = None) -> Path:
@@ -53,15 +57,25 @@ def report_run(run: Run, metrics: dict[str, Any], evaluation: Evaluation | None,
     if isinstance(run.model.context_network, OneHot) and told is not None and len(run.data.shape) == 3:
         styles = style_grid(run.model, originals[:STYLES], told[:STYLES])
         pictures["styles"] = figures.sample_grid(_array(styles.flatten(0, 1)), columns=styles.shape[1])
+    if isinstance(run.model, DRAW):
+        pictures["canvas"] = _canvas(run.model)
     if evaluation is not None:
         pictures |= _latent_pictures(run, metrics, evaluation)
     paths = {name: figures.save(figure, folder / f"{name}.png") for name, figure in pictures.items()}
     paths |= {path.stem: path for path in folder.glob("*.png") if path.stem not in paths}
+    sound = kind.sound(_array(samples), HEARD)
     config = run.config
     command = config.get("command") or "trained from Python; see the configuration"
     title = f"{config['recipe'] or config['arguments']['model']} on {config['data']['name']}"
     return write_report(
-        run.directory, title=title, config=config, metrics=metrics, history=history, figures=paths, command=command
+        run.directory,
+        title=title,
+        config=config,
+        metrics=metrics,
+        history=history,
+        figures=paths,
+        command=command,
+        sounds={} if sound is None else {"samples": sound},
     )
 
 
@@ -96,6 +110,15 @@ def _latent_pictures(run: Run, metrics: dict[str, Any], evaluation: Evaluation) 
         grid, quantiles = manifold_grid(run.model)
         pictures["manifold"] = figures.manifold(_array(grid), quantiles=(quantiles, quantiles))
     return pictures
+
+
+def _canvas(model: DRAW) -> Any:
+    """Draw samples as they come to be, with the window that each step is drawn through."""
+    with seeded(0):
+        images, boxes = model.draw(model.latent().sample((CANVASES,)))
+    steps = evenly(images.shape[1], STEPS)
+    where = None if boxes is None else _array(boxes[:, steps])
+    return strips(boxed(_array(images[:, steps]), where), columns=[f"step {step + 1}" for step in steps])
 
 
 def _beside(run: Run, other: Run, device: torch.device) -> Any:

@@ -27,10 +27,11 @@ FIGURES = {  # by the start of the figure's name, in the order of the page
         "was kept.",
     ),
     "reconstruct": Figure(
-        "Originals above reconstructions",
+        "Originals and reconstructions",
         "Pairs of examples from the data and what the model makes of them after encoding and decoding.",
-        "Each example is encoded to the mean of q(z|x) and decoded again. What is lost is what the code does not "
-        "hold; blur means that the decoder averages over what it cannot know.",
+        "Each example is encoded to the mean of q(z|x) and decoded again; originals are above, those of poses and "
+        "melodies behind in grey. What is lost is what the code does not hold; blur means that the decoder averages "
+        "over what it cannot know.",
     ),
     "beside": Figure(
         "Beside another model",
