@@ -277,3 +277,11 @@ def test_a_flow_gives_the_image_of_its_centre(kind: str, tmp_path: Path) -> None
     with torch.no_grad():
         expected = model.encode(x).mean.numpy()
     np.testing.assert_allclose(run(exported.files["encoder"], x=x)[0], expected, atol=1e-5)
+
+
+def test_what_is_written_symbol_by_symbol_is_refused(tmp_path: Path) -> None:
+    spec = DataSpec("melodies", (32,), 90, "categorical")
+    model = get("music-vae-2bar")(spec, hidden=4, decoder_hidden=4, latent_dim=2).model
+    with pytest.raises(RequestError, match=r"one after the other.*`vaekit explore`"):
+        onnx(model, tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -105,9 +105,9 @@ def onnx(
         seed: Of the draws to compare on.
 
     Raises:
-        RequestError: If ONNX's packages are missing, z is no vector of real numbers, a mean has no closed form, a
-            part uses what ONNX cannot say, or a graph does not give what PyTorch gives: 1e-4 or more apart, with `half`
-            1e-2.
+        RequestError: If ONNX's packages are missing, z is no vector of real numbers, a mean has no closed form, x is
+            written symbol by symbol, a part uses what ONNX cannot say, or a graph does not give what PyTorch gives:
+            1e-4 or more apart, with `half` 1e-2.
 
     Example:
         >>> import tempfile
@@ -126,7 +126,13 @@ def onnx(
     given = _trial_contexts(model, context, examples)
     with torch.no_grad():
         latent_dim = vector_prior(model, given).event_shape[0]
-        shape = tuple(_mean(model.decode(torch.zeros(2, latent_dim), given), "p(x|z)").shape[1:])
+        p = model.decode(torch.zeros(2, latent_dim), given)
+        if not getattr(p, "has_mean", True):
+            raise RequestError(
+                "the decoder writes symbols one after the other, each given those before, and an exported graph has no "
+                "loop for that: explore the run with `vaekit explore`, or write files with `vaekit sample`"
+            )
+        shape = tuple(_mean(p, "p(x|z)").shape[1:])
         graphs: dict[str, _Encoder | _Decoder] = {}
         if parts != "decoder":
             graphs["encoder"] = _Encoder(model, _moments(model, torch.zeros(2, *shape), given))
