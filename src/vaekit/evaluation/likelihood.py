@@ -24,7 +24,7 @@ from vaekit.data.transforms import Binarise, Dequantise, Scale, Transform, pairs
 from vaekit.errors import RequestError
 from vaekit.evaluation.posterior import evaluating
 from vaekit.models.base import LatentVariableModel, bounds_from_weights, seed_of, seeded
-from vaekit.training.acceleration import compiling_pays
+from vaekit.training.acceleration import compilable, compiling_pays
 
 FEW_DRAWS = 10  # a mean of ten draws; with fewer, neither it nor its effective sample size can be relied on
 
@@ -215,7 +215,8 @@ def likelihood_metrics(
         raise RequestError(f"samples are {tuple(samples)}; expected at least 1 importance sample: pass 1000, say")
     if compile == "auto":
         work = sum(p.numel() for p in model.parameters()) * len(x) * most
-        compile = compiling_pays(work / 2, torch.device(device))  # about half of the parameters decode
+        # About half of the parameters decode.
+        compile = compilable(model) and compiling_pays(work / 2, torch.device(device))
     infer = torch.compile(model.infer, dynamic=False) if compile and samples else None
     dense, bounded, reason = True, True, ""
     with evaluating(model):

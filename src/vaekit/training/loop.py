@@ -24,7 +24,7 @@ from vaekit.data.stream import batches, resident
 from vaekit.errors import Diverged, Interrupted, RequestError
 from vaekit.models.base import LatentVariableModel, seeded
 from vaekit.plan import Plan
-from vaekit.training.acceleration import compiling_pays, keep_freed_memory
+from vaekit.training.acceleration import compilable, compiling_pays, keep_freed_memory
 from vaekit.training.checkpoint import load_checkpoint, save_checkpoint
 from vaekit.training.checks import check_fit
 from vaekit.training.engine import Engine, SingleDevice
@@ -164,7 +164,7 @@ class _Loop:
         steps = self.steps * self.plan.epochs
         rows = steps * self.batch * getattr(self.model.objective, "samples", 1)
         work = 3 * rows * sum(p.numel() for p in self.model.parameters())
-        return compiling_pays(work, self.engine.device, steps)
+        return compilable(self.model) and compiling_pays(work, self.engine.device, steps)
 
     def run(self, on_epoch: Callable[[dict[str, float]], None] | None) -> Outcome:
         at, plan = self.at, self.plan
