@@ -1,5 +1,6 @@
 r"""The share of symbols that come back, on models whose guesses are known."""
 
+import functools
 import math
 
 import numpy as np
@@ -11,7 +12,8 @@ from vaekit.data import Dataset, Split
 from vaekit.data.transforms import Identity
 from vaekit.distributions import AutoregressiveSequence, Bernoulli, Conditional, DiagonalGaussian, StandardNormal
 from vaekit.errors import RequestError
-from vaekit.evaluation import accuracy_metrics, evaluate_model
+from vaekit.evaluation import accuracy_metrics, evaluate_model, families
+from vaekit.evaluation.families import Subject, takes_hours
 from vaekit.models import VAE
 from vaekit.networks import MLP
 
@@ -126,6 +128,24 @@ def test_metrics_of_numbers_do_not_apply_to_symbols_and_say_so():
     assert found["code_use"]["code_gain"] == 0  # the decoder does not look at the code
     assert found["rate"] > 0
     assert math.isfinite(found["nll"])
+
+
+def test_what_takes_hours_is_measured_only_by_name(monkeypatch):
+    splits = {"train": Split(X), "validation": Split(X), "test": Split(X)}
+    data = Dataset("tunes", **splits, levels=LEVELS, suggested="categorical")
+    subject = Subject(model_of(Successor()), data, X, Identity())
+    assert "ask for annealed by name, with few examples" in takes_hours("annealed", subject)
+    assert takes_hours("likelihood", subject) == ""
+    numbers = Dataset("numbers", **splits, levels=LEVELS, suggested="gaussian")
+    assert takes_hours("annealed", Subject(model_of(Successor()), numbers, X, Identity())) == ""
+    found = evaluate_model(subject.model, data, Identity(), metrics=["all"], samples=(4,)).metrics
+    assert {"annealed", "amortisation", "reconstruction", "generation"} <= set(found["left_out"])
+    assert {"accuracy", "code_use", "aggregate"} <= set(found)
+    brief = functools.partial(families.annealed_metrics, temperatures=2, steps=1, chains=2)
+    monkeypatch.setattr(families, "annealed_metrics", brief)
+    monkeypatch.setattr(families, "SIMULATED", 2)
+    asked = evaluate_model(subject.model, data, Identity(), metrics=["annealed"], samples=(4,), annealed=1).metrics
+    assert math.isfinite(asked["annealed"]["nll_ais"])
 
 
 def test_a_model_of_numbers_has_no_symbols_to_count():

@@ -1,6 +1,6 @@
 r"""The families of metrics: what can be measured of a model, each with its own protocol."""
 
-__all__ = ["DEFAULT", "FAMILIES", "Family", "Subject", "chosen"]
+__all__ = ["DEFAULT", "FAMILIES", "Family", "Subject", "chosen", "takes_hours"]
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -268,6 +268,20 @@ FAMILIES: dict[str, Family] = {
     ),
 }
 DEFAULT = tuple(FAMILIES)
+
+
+_GRADIENTS = ("annealed", "amortisation")  # take hundreds of gradients through the decoder, or more
+
+
+def takes_hours(name: str, of: Subject) -> str:
+    r"""Say why a family is not measured unless it is asked for by name; empty if it is.
+
+    A recurrent decoder takes one step a symbol for each of the gradients that some families follow.
+    """
+    if name not in _GRADIENTS or of.data.suggested != "categorical":
+        return ""
+    few = ", with few examples (--annealed 2)" if name == "annealed" else ""
+    return f"it follows many gradients through a decoder that goes symbol by symbol: ask for {name} by name{few}"
 
 
 def chosen(names: Iterable[str]) -> tuple[str, ...]:
