@@ -39,8 +39,8 @@ def test_bars_and_beats_have_lines_and_black_keys_are_darker():
     columns = tile.mean((0, 2))
     bar, beat, paper = columns[16 * width], columns[4 * width], columns[2 * width]
     assert bar < beat < paper
-    assert columns[0] == paper
-    rows = tile[:, 2 * width].mean(-1)
+    assert columns[0] == bar
+    rows = tile[1:, 2 * width].mean(-1)
     assert len(np.unique(rows)) == 2
 
 

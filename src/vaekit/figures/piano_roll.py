@@ -139,6 +139,7 @@ def _paper(low: int, high: int, steps: int, width: int, height: int) -> NDArray[
     """An empty roll, shape `(height, width, 3)`."""
     rows = [to_rgb(_SHARP if pitch % 12 in _BLACK else _PAPER) for pitch in range(high, low - 1, -1)]
     paper = np.repeat(np.repeat(np.array(rows)[:, None], height, 0), steps * width, 1)
-    for step in range(STEPS_PER_BAR // 4, steps, STEPS_PER_BAR // 4):
+    for step in range(0, steps, STEPS_PER_BAR // 4):
         paper[:, step * width] = to_rgb(_BEAT if step % STEPS_PER_BAR else _BAR)
+    paper[0] = 1.0  # parts rolls that lie above each other without a gap
     return paper
