@@ -17,6 +17,8 @@ from vaekit.data.celeba import holds_celeba, load_celeba
 from vaekit.data.dataset import Dataset, from_arrays
 from vaekit.data.digits import load_digits
 from vaekit.data.images import holds_images, load_images
+from vaekit.data.melodies import ENDINGS as MELODY_ENDINGS
+from vaekit.data.melodies import holds_melodies, load_melodies
 from vaekit.data.mnist import load_mnist, load_static_mnist
 from vaekit.data.motion import holds_motion, holds_positions, load_clips, load_motion
 from vaekit.data.olivetti import load_olivetti
@@ -53,6 +55,7 @@ _KINDS: dict[str, Loader] = {
     "motion": load_motion,
     "video": load_video,
     "pairs": load_pairs,
+    "melodies": load_melodies,
 }
 
 _FILES: dict[str, str] = {
@@ -62,12 +65,14 @@ _FILES: dict[str, str] = {
     ".json": "motion",
     ".txt": "motion",
     **dict.fromkeys(VIDEO_ENDINGS, "video"),
+    **dict.fromkeys(MELODY_ENDINGS, "melodies"),
 }
 
 _HELD = ("gap", "hole", "hole_seed", "validate", "validate_on")  # options of vaekit.data.holdout
 
 _PATHS = (
-    "a path to a .npy or .npz file, to motion (.bvh) or a video (.mp4), or to a folder of these or a folder of images"
+    "a path to a .npy or .npz file, to motion (.bvh), a video (.mp4) or melodies (.mid, .abc, .zip), or to a folder of "
+    "these or a folder of images"
 )
 
 
@@ -87,15 +92,16 @@ def load_dataset(reference: str | os.PathLike[str] | Dataset | NDArray[Any], **o
     Arguments:
         reference: A name of the `catalogue`, in any case and with `_` or `-`; a path to a file of arrays (`.npy`,
             `.npz`), of motion (`.bvh`, DeepMimic's `.txt`, `.npy` of real numbers of shape `(T, J, 3)`) or a video;
-            a path to a folder of images, where CelebA's published layout and a file of poses are recognised, of
-            motion or of videos; an array; or a dataset, which is returned as it is. A name wins over a path of the
-            same spelling: write `./mnist` for the path.
+            a path to melodies, in MIDI, ABC or kern, or to an archive of them; a path to a folder of images, where
+            CelebA's published layout and a file of poses are recognised, of motion, of videos or of melodies; an
+            array; or a dataset, which is returned as it is. A name wins over a path of the same spelling: write
+            `./mnist` for the path.
         options: What the loader takes: see `load_olivetti`, `load_swiss_roll`, `load_clips`, `load_file`,
-            `load_images`, `load_celeba`, `load_motion`, `load_video`, `load_pairs` and `from_arrays`. For a path also
-            `kind`, where what is there is not recognised: arrays, images, motion, video or pairs. For sequences also
-            `gap`, `hole`, `hole_seed`, `validate`, which is 5 unless said, and `validate_on`: frames are then held out
-            for testing as `vaekit.data.holdout.hold_out` does, and one in so many of those observed, or of those held
-            out, validates.
+            `load_images`, `load_celeba`, `load_motion`, `load_video`, `load_pairs`, `load_melodies` and `from_arrays`.
+            For a path also `kind`, where what is there is not recognised: arrays, images, motion, video, pairs or
+            melodies. For sequences also `gap`, `hole`, `hole_seed`, `validate`, which is 5 unless said, and
+            `validate_on`: frames are then held out for testing as `vaekit.data.holdout.hold_out` does, and one in so
+            many of those observed, or of those held out, validates.
 
     Raises:
         RequestError: If the reference is no known name and no path that can be read, the loader has no such option,
@@ -182,6 +188,8 @@ def _recognise(path: Path, typed: str) -> Loader:
             return load_celeba
         if holds_images(path):
             return load_pairs if holds_pairs(path) else load_images
+        if holds_melodies(path):
+            return load_melodies
         return load_motion if holds_motion(path) else load_video if holds_videos(path) else load_images
     ending = path.suffix.lower()
     if ending not in _FILES:

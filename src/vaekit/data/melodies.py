@@ -1,0 +1,232 @@
+r"""Melodies: MIDI files and scores, in folders or archives, cut into windows of a few bars."""
+
+__all__ = ["ENDINGS", "holds_melodies", "load_melodies"]
+
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.data.dataset import Dataset, Split, from_arrays
+from vaekit.data.folders import any_below, files_below, read_each
+from vaekit.errors import RequestError
+from vaekit.music.bars import stretches, windows
+from vaekit.music.melody import Melody
+from vaekit.music.midi import ENDINGS as MIDI
+from vaekit.music.midi import parse_midi
+from vaekit.music.tokens import STEPS_PER_BAR, SYMBOLS
+
+SCORES = (".abc", ".krn")
+ENDINGS = (*MIDI, *SCORES, ".zip")
+
+_METRES = ("4/4", "2/2", "2/4")  # whose bars are 16 sixteenths, or two of which are
+_LARGEST = 2**24  # bytes of one file: of a melody they are thousands
+_FEWEST = 3  # melodies, of which some can be held out
+
+
+def load_melodies(
+    path: str | os.PathLike[str],
+    *,
+    bars: int = 2,
+    metres: str | Sequence[str] = ("4/4", "2/2"),
+    listen: bool = True,
+    repeat: bool = False,
+    seed: int = 0,
+    validation: float = 0.1,
+    test: float = 0.1,
+) -> Dataset:
+    r"""Load melodies as windows of symbols, uint8 of shape `(n, 16 * bars)`, 90 levels; see `vaekit.music.tokens_of`.
+
+    Of a MIDI file this is the highest line of the track that has most notes (`vaekit.music.read_midi`), of a score that
+    of its first part. Notes are put on sixteenths. Stretches in one of the metres give windows, each a bar after the
+    one before; those with more than a bar of rest are left out, and repetitions within a melody. What is shorter than
+    a window is left out too, and counted.
+
+    Where an upbeat ends is not said in a MIDI file. One that begins with a note may begin with an upbeat, as those of
+    archives of folk songs do, and its bar lines are then where they can be heard (`vaekit.music.bars.upbeat`). Files
+    that begin with a rest have their bar lines where they say, and so have scores.
+
+    Melodies are held out whole, with all of their windows. Those that are the same but for key and rhythm, by their
+    intervals, stand on one side. Files that cannot be read are skipped, counted in the `note`, and warned of once.
+
+    References:
+        A hierarchical latent vector model for learning long-term structure in music (Roberts et al., 2018), section
+        5.1: monophonic melodies in 4/4, windows of 2 and 16 bars.
+
+    Arguments:
+        path: A MIDI file (.mid), a score in ABC (.abc) or kern (.krn), a folder of these, searched in depth, or an
+            archive (.zip) of them, which is read where it is.
+        bars: Bars in a window.
+        metres: Those that are used, of "4/4", "2/2" and "2/4", two bars of which are then one; as a list or with
+            commas.
+        listen: Look for upbeats; otherwise every MIDI file begins with a bar line.
+        repeat: Play melodies that are shorter than a window again from the beginning, until they are as long.
+        seed: Seed of the split.
+        validation: Part or number of the melodies to validate on.
+        test: Part or number of the melodies to test on. Of fewer than three melodies none is held out unless a number
+            is asked for.
+
+    Raises:
+        RequestError: If nothing can be read, no window is left, an option is not understood, or what reads the files
+            is not installed: `pip install "vaekit[music]"` for MIDI, `pip install "vaekit[scores]"` for scores.
+
+    Example:
+        >>> import tempfile
+        >>> from vaekit.music import Note, write_midi
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for number in range(10):
+        ...     notes = [Note(4 * beat, 4 * beat + 4, 60 + (number + 1) * beat % 13) for beat in range(8)]
+        ...     path = write_midi(folder / f"{number}.mid", notes)
+        >>> load_melodies(folder)  # doctest: +ELLIPSIS
+        <Dataset ...: 8 train, 1 validation and 1 test examples of shape (32,), 90 levels>
+    """
+    wanted = _parse(metres)
+    root = Path(path)
+    names, read = _sources(root)
+    found, note = read_each(root, names, read, "files")
+    return _assembled(
+        [melody for melodies in found for melody in melodies],
+        root.resolve().stem if root.is_file() else root.resolve().name,
+        note,
+        bars=bars,
+        metres=wanted,
+        listen=listen,
+        repeat=repeat,
+        seed=seed,
+        validation=validation,
+        test=test,
+    )
+
+
+def holds_melodies(path: Path) -> bool:
+    r"""Whether there is a MIDI file or a score below a folder, as far as names tell."""
+    return any_below(path, (*MIDI, *SCORES))
+
+
+def _sources(root: Path) -> tuple[list[Path], Callable[[Path], list[Melody]]]:
+    """List the files of a folder or archive, or the one that a path is, and say how one is read."""
+    endings = (*MIDI, *SCORES)
+    if root.is_dir():
+        names = files_below(root, endings)
+    elif root.suffix.lower() != ".zip":
+        names = [root]
+    else:
+        try:
+            archive = zipfile.ZipFile(root)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise RequestError(f"{root} cannot be read ({error}); expected a whole archive: copy it again") from None
+        members = {
+            Path(info.filename): info
+            for info in archive.infolist()
+            if Path(info.filename).suffix.lower() in endings and not _hidden(info.filename)
+        }
+        names = sorted(members, key=lambda name: name.parts)
+
+        def read(name: Path) -> list[Melody]:
+            return _melodies(name, _member(archive, members[name]))
+
+    if not names:
+        raise RequestError(
+            f"{root} holds no file that ends in {', '.join(endings)}; expected MIDI files or scores: check the path"
+        )
+    if root.suffix.lower() == ".zip" and not root.is_dir():
+        return names, read
+    return names, lambda name: _melodies(name, _content(name))
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in Path(name).parts)
+
+
+def _content(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return _whole(file.read(_LARGEST + 1))
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    try:
+        with archive.open(info) as file:
+            return _whole(file.read(_LARGEST + 1))
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        raise ValueError(str(error)) from error  # damaged, encrypted, or packed in a way that is not known
+
+
+def _whole(content: bytes) -> bytes:
+    if len(content) > _LARGEST:
+        raise ValueError(f"it has more than {_LARGEST:,} bytes")
+    return content
+
+
+def _melodies(name: Path, content: bytes) -> list[Melody]:
+    if name.suffix.lower() in MIDI:
+        return [parse_midi(content)]
+    from vaekit.music.scores import parse_scores
+
+    return parse_scores(content, name.suffix.lower())
+
+
+def _parse(metres: str | Sequence[str]) -> tuple[str, ...]:
+    given = [word.strip() for word in metres.split(",")] if isinstance(metres, str) else list(metres)
+    if not given or not set(given) <= set(_METRES):
+        raise RequestError(f"metres are {metres!r}; expected some of {', '.join(_METRES)}: pass metres='4/4,2/2'")
+    return tuple(given)
+
+
+def _assembled(
+    melodies: Sequence[Melody],
+    name: str,
+    note: str,
+    *,
+    bars: int,
+    metres: Sequence[str],
+    listen: bool,
+    repeat: bool,
+    seed: int,
+    validation: float,
+    test: float,
+) -> Dataset:
+    """Cut melodies into windows, and hold out some melodies with all of theirs."""
+    groups: dict[tuple[int, ...], list[NDArray[np.uint8]]] = {}
+    metred = short = 0
+    used: list[Melody] = []
+    for melody in melodies:
+        parts = stretches(melody, metres, listen=listen)
+        x = [window for part in parts if len(window := windows(part, bars, repeat=repeat))]
+        metred, short = metred + bool(parts), short + (bool(parts) and not x)
+        if x:
+            used.append(melody)
+            intervals = tuple(b.pitch - a.pitch for a, b in pairwise(melody.notes))
+            # What two stretches of one melody have in common is one window.
+            groups.setdefault(intervals, []).append(np.unique(np.concatenate(x), axis=0) if len(x) > 1 else x[0])
+    if not groups:
+        raise RequestError(
+            f"{name} has {len(melodies):,} melodies, {metred:,} in {' or '.join(metres)}, and none is {bars} bars "
+            "long; expected at least one: ask for fewer bars, other metres, or repeat=True"
+        )
+    if len(groups) < _FEWEST:
+        validation, test = (0 if isinstance(size, float) else size for size in (validation, test))
+    drawn = from_arrays(np.arange(len(groups))[:, None], seed=seed, validation=validation, test=test)
+    each = list(groups.values())
+    splits = {
+        split: Split(_joined([x for group in rows.x[:, 0].astype(int) for x in each[group]], bars))
+        for split, rows in drawn.splits.items()
+    }
+    held = "".join(f"; {len(rows):,} {split}" for split, rows in drawn.splits.items())
+    words = [
+        note,
+        f"{len(melodies):,} melodies, {len(used):,} used: {len(melodies) - metred:,} are in no {' or '.join(metres)}, "
+        f"{short:,} too short for {bars} bars",
+        f"{sum(m.moved for m in used):,} of {sum(len(m.notes) for m in used):,} notes moved to sixteenths, "
+        f"{sum(m.dropped for m in used):,} dropped, {sum(m.shifted for m in used):,} moved by octaves",
+        f"split by melody with seed {seed}, those of the same intervals as one{held}",
+    ]
+    return Dataset(name, **splits, levels=SYMBOLS, suggested="categorical", note="; ".join(words))
+
+
+def _joined(parts: Sequence[NDArray[np.uint8]], bars: int) -> NDArray[np.uint8]:
+    return np.concatenate([np.empty((0, bars * STEPS_PER_BAR), np.uint8), *parts])
