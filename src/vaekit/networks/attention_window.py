@@ -2,6 +2,7 @@ r"""A window on an image: a grid of Gaussian filters that are placed, spread and
 
 __all__ = ["AttentionWindow", "Window", "filterbank"]
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -112,6 +113,21 @@ class AttentionWindow(nn.Module):
                 "height and a width of at least 1: pass 2 filters for (28, 28), say"
             )
         self.image, self.filters = tuple(image), filters
+
+    def covering(self, *, writes: bool = False) -> Tensor:
+        r"""Return five numbers by which the filters tile the image, to start from.
+
+        Filters are :math:`\delta = \max(A, B) / N` apart and half as wide, so that together they see all of the image.
+        Five zeros would be two by two filters in its corners, where there is seldom anything to see. A window that
+        writes has the intensity :math:`1 / \delta^2`, with which a patch of one value is written as that value.
+
+        Arguments:
+            writes: Whether it is to write.
+        """
+        stride = max(self.image) / self.filters
+        widest = (max(self.image) - 1) / max(self.filters - 1, 1)
+        log_stride = math.log(stride / widest) if widest else 0.0
+        return torch.tensor([0, 0, 2 * math.log(stride / 2), log_stride, -2 * math.log(stride) if writes else 0])
 
     def forward(self, numbers: Tensor) -> Window:
         """Read numbers of shape `(n, 5)`."""

@@ -80,6 +80,8 @@ class AttentiveReader(nn.Module):
     .. math::
         \gamma [F_Y x F_X^\top, F_Y \hat x_t F_X^\top] , \qquad \hat x_t = x - \bar x_{t-1}
 
+    At first the window covers the image, about so for any state; see `AttentionWindow.covering`.
+
     References:
         DRAW: A recurrent neural network for image generation (Gregor et al., 2015), equation 27.
 
@@ -101,6 +103,8 @@ class AttentiveReader(nn.Module):
         self.window = AttentionWindow(shape[1:], filters)
         self.place = nn.Linear(hidden, self.window.numbers)
         self.seen = nn.Linear(2 * shape[0] * filters**2, gates)
+        with torch.no_grad():
+            self.place.bias.copy_(self.window.covering())
 
     def look(self, x: Tensor) -> Tensor:
         """Return what of the images is needed at every step: all."""
@@ -141,6 +145,8 @@ class WholeWriter(nn.Module):
 class AttentiveWriter(nn.Module):
     r"""Draws a patch through a window, :math:`\frac1\gamma F_Y^\top w F_X`, both given by the decoder's state.
 
+    At first the window covers the canvas, about so for any state; see `AttentionWindow.covering`.
+
     References:
         DRAW: A recurrent neural network for image generation (Gregor et al., 2015), equations 28 and 29.
 
@@ -160,6 +166,8 @@ class AttentiveWriter(nn.Module):
         self.window = AttentionWindow(shape[1:], filters)
         self.patch = (shape[0], filters, filters)
         self.drawn = nn.Linear(hidden, self.window.numbers + math.prod(self.patch))
+        with torch.no_grad():
+            self.drawn.bias[: self.window.numbers] = self.window.covering(writes=True)
 
     def box(self, state: Tensor) -> Tensor | None:
         """Return where it draws, shape `(n, 5)`; see `AttentionWindow.box`."""

@@ -45,6 +45,12 @@ FIGURES = {  # by the start of the figure's name, in the order of the page
         "Codes drawn from the prior p(z) and decoded. When these look worse than the reconstructions, the prior "
         "puts mass where the encoder never puts codes.",
     ),
+    "canvas": Figure(
+        "The canvas",
+        "Samples as they come to be, a row each, with a box where each step was drawn.",
+        "Each step draws a latent of its own from the prior and adds to the canvas, through the window that the box "
+        "shows: it goes from filter to filter, and its line is as thick as a filter is wide.",
+    ),
     "latent": Figure(
         "Latent space",
         "Scatter plot of the codes of the data in two dimensions of the latent space.",
