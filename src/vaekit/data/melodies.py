@@ -19,9 +19,10 @@ from vaekit.music.bars import stretches, windows
 from vaekit.music.melody import Melody
 from vaekit.music.midi import ENDINGS as MIDI
 from vaekit.music.midi import parse_midi
+from vaekit.music.scores import ENDINGS as SCORES
+from vaekit.music.scores import parse_scores
 from vaekit.music.tokens import STEPS_PER_BAR, SYMBOLS
 
-SCORES = (".abc", ".krn")
 ENDINGS = (*MIDI, *SCORES, ".zip")
 
 _METRES = ("4/4", "2/2", "2/4")  # whose bars are 16 sixteenths, or two of which are
@@ -89,8 +90,10 @@ def load_melodies(
     root = Path(path)
     names, read = _sources(root)
     found, note = read_each(root, names, read, "files")
+    if damaged := sum(broken for _, broken in found):
+        note += f", {damaged:,} skipped of the tunes in them because damaged"
     return _assembled(
-        [melody for melodies in found for melody in melodies],
+        [melody for melodies, _ in found for melody in melodies],
         root.resolve().stem if root.is_file() else root.resolve().name,
         note,
         bars=bars,
@@ -108,7 +111,7 @@ def holds_melodies(path: Path) -> bool:
     return any_below(path, (*MIDI, *SCORES))
 
 
-def _sources(root: Path) -> tuple[list[Path], Callable[[Path], list[Melody]]]:
+def _sources(root: Path) -> tuple[list[Path], Callable[[Path], tuple[list[Melody], int]]]:
     """List the files of a folder or archive, or the one that a path is, and say how one is read."""
     endings = (*MIDI, *SCORES)
     if root.is_dir():
@@ -127,7 +130,7 @@ def _sources(root: Path) -> tuple[list[Path], Callable[[Path], list[Melody]]]:
         }
         names = sorted(members, key=lambda name: name.parts)
 
-        def read(name: Path) -> list[Melody]:
+        def read(name: Path) -> tuple[list[Melody], int]:
             return _melodies(name, _member(archive, members[name]))
 
     if not names:
@@ -162,12 +165,10 @@ def _whole(content: bytes) -> bytes:
     return content
 
 
-def _melodies(name: Path, content: bytes) -> list[Melody]:
-    if name.suffix.lower() in MIDI:
-        return [parse_midi(content)]
-    from vaekit.music.scores import parse_scores
-
-    return parse_scores(content, name.suffix.lower())
+def _melodies(name: Path, content: bytes) -> tuple[list[Melody], int]:
+    """What is in a file, and how many tunes of it are damaged."""
+    ending = name.suffix.lower()
+    return ([parse_midi(content)], 0) if ending in MIDI else parse_scores(content, ending)
 
 
 def _parse(metres: str | Sequence[str]) -> tuple[str, ...]:
