@@ -24,7 +24,7 @@ export function uploadPanel(app) {
   const drop = make(
     "label", { class: "vk-drop" }, input,
     make("span", {}, files.ask),
-    make("small", {}, `it is brought to ${view.shape.join(" × ")}; at most 16 MiB`),
+    make("small", {}, `${files.becomes(view)}; at most 16 MiB`),
   );
   drop.addEventListener("dragover", (event) => {
     event.preventDefault();

@@ -3,7 +3,8 @@
 //   draw(canvas, values, view)    a still of one example; `values` are in [0, 1]
 //   player(view, name, progress)  optional: an element, beside a large still, that plays what its `show(values)` was given
 //   read(file, view)              optional: a file as values, where the backend does not read files
-//   files                         what may be uploaded: { accept, ask, invert }, the last where light may be dark
+//   files                         what may be uploaded: { accept, ask, becomes(view), invert }, the last where light
+//                                 may be dark
 // Strips, grids, previews and downloads ask for nothing else.
 
 import { melodyPlayer, notesOf } from "./player.js";
@@ -11,8 +12,10 @@ import { melodyPlayer, notesOf } from "./player.js";
 const READ_BYTES = 16 * 2 ** 20;
 const READ_PIXELS = 32_000_000;
 
+const sides = (view) => `it is brought to ${view.shape.join(" × ")}`;
+
 const image = {
-  files: { accept: "image/*", ask: "Drop a picture here, or choose one", invert: true },
+  files: { accept: "image/*", ask: "Drop a picture here, or choose one", becomes: sides, invert: true },
 
   size: (view) => [view.shape[2], view.shape[1]],
 
@@ -88,7 +91,7 @@ function pixelsOf(head) {
 }
 
 const vector = {
-  files: { accept: null, ask: "Drop a file here, or choose one", invert: true },
+  files: { accept: null, ask: "Drop a file here, or choose one", becomes: sides, invert: true },
 
   size: () => [320, 200],
 
@@ -115,7 +118,12 @@ const vector = {
 const SHARPS = [1, 3, 6, 8, 10]; // above C
 
 const melody = {
-  files: { accept: ".mid,.midi,audio/midi", ask: "Drop a MIDI file here, or choose one", invert: false },
+  files: {
+    accept: ".mid,.midi,audio/midi",
+    ask: "Drop a MIDI file here, or choose one",
+    becomes: (view) => `of its melody the first ${view.shape[0] / view.bar} bars`,
+    invert: false,
+  },
 
   size(view) {
     const [low, high] = view.keys;
