@@ -118,7 +118,7 @@ def test_without_music21_the_extra_is_named(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_upbeats_of_folk_songs_are_heard_where_their_scores_have_them():
     corpus = Path(music21.__file__).parent / "corpus" / "essenFolksong"
-    text = (corpus / "erk5.abc").read_text()
+    text = (corpus / "erk20.abc").read_text()
     melodies, _ = parse_scores(text.encode(), ".abc")
     asked = right = plain = 0
     for melody in melodies:
