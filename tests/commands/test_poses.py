@@ -15,7 +15,7 @@ from vaekit.runs import Run
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("poses") / "run"
-    options = {"hidden": (8,), "latent_dim": 2, "epochs": 1, "nll_samples": 0, "progress": False}
+    options = {"hidden": (8,), "latent_dim": 2, "epochs": 1, "batch_size": 16, "nll_samples": 0, "progress": False}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vaekit.report.run.report_run", lambda *arguments: None)
         return vaekit.train("vae", "clips", data_options={"clips": ["walk"]}, out=out, **options).directory
