@@ -13,6 +13,7 @@ from vaekit.evaluation import evaluate_model
 from vaekit.models import DRAW, VAE, DrawDecoder, DrawEncoder
 from vaekit.models.base import seeded
 from vaekit.objectives import ELBO, ImportanceWeighted
+from vaekit.training.acceleration import compilable
 
 SHAPE = (1, 4, 5)
 KINDS = [(2, 3), (None, None), (2, None), (None, 3)]
@@ -197,6 +198,22 @@ def test_several_draws_are_laid_out_as_more_rows(read):
         torch.testing.assert_close(model.course(x, noise=noise[k]).z, together[k])
 
 
+@pytest.mark.parametrize(
+    ("read", "write", "steps", "bound"), [(None, None, 100, -4), pytest.param(2, 3, 400, -15, marks=pytest.mark.slow)]
+)
+def test_it_learns_which_pictures_there_are(read, write, steps, bound):
+    # Four of random bits: log 4 = 1.4 nats at best, and some 21 without a code.
+    with seeded(0):
+        pictures = bits(4, (1, 6, 6), seed=1).repeat(10, 1, 1, 1)
+        model = DRAW(DrawEncoder((1, 6, 6), 2, 16, read), DrawDecoder(Bernoulli((1, 6, 6)), 2, 3, 16, write))
+        adam = torch.optim.Adam(model.parameters(), 0.01)
+        for _ in range(steps):
+            adam.zero_grad()
+            model(pictures).loss.backward()
+            adam.step()
+        assert -math.log(4) > model.elbo(pictures, samples=20).mean().item() > bound
+
+
 @pytest.mark.parametrize(("shape", "variance"), [((3, 7, 5), "pixel"), ((2, 5, 9), "scalar"), ((1, 1, 6), 1.0)])
 @pytest.mark.parametrize(("read", "write"), [(2, 3), (None, None)])
 def test_any_size_and_any_channels(shape, variance, read, write):
@@ -237,6 +254,11 @@ def test_a_drawing_ends_in_what_the_decoder_gives_and_shows_where_it_was_drawn(w
         assert not torch.equal(moved[:, 2], boxes[:, 2])
 
 
+def test_a_step_is_compiled_only_where_that_is_asked_for():
+    assert not compilable(model_of())
+
+
+@pytest.mark.slow
 def test_a_step_is_traced_whole():
     model, x = model_of(2, 2), bits(4)
     model(x)  # looks up the divergence

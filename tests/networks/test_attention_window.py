@@ -121,6 +121,24 @@ def test_a_window_moved_by_a_pixel_sees_the_image_moved():
     torch.testing.assert_close(window(moved).read(image), window(at).read(image.roll(-1, 3)))
 
 
+@pytest.mark.parametrize(("image", "filters"), [((28, 28), 2), ((20, 30), 5), ((6, 6), 1)])
+def test_a_window_at_first_covers_the_image(image, filters):
+    window = AttentionWindow(image, filters)
+    reads, writes = window(window.covering()[None]), window(window.covering(writes=True)[None])
+    grey = torch.full((1, 1, *image), 0.7)
+    torch.testing.assert_close(reads.read(grey), torch.full((1, 1, filters, filters), 0.7))
+    # Every pixel is seen by some filter about as much as by a mean over the tile that it is in.
+    side = max(image) / filters
+    assert float((reads.rows.amax(1) * side).min()) > 0.1
+    assert float((reads.columns.amax(1) * side).min()) > 0.1
+    drawn = writes.write(torch.full((1, 1, filters, filters), 0.7))
+    middle = drawn[0, 0, image[0] // 2 - 1 : image[0] // 2 + 1, image[1] // 2 - 1 : image[1] // 2 + 1]
+    assert 0.3 < float(middle.mean()) < 1.4
+    box = window.box(window.covering()[None])[0].tolist()
+    assert box[2] - box[0] == pytest.approx(side * (filters - 1), abs=1e-4)
+    assert box[4] == pytest.approx(side / 2)
+
+
 def test_gradients_are_those_of_finite_differences():
     numbers, patch = numbers_of(2).requires_grad_(), torch.randn(2, 1, 3, 3, dtype=torch.float64).requires_grad_()
     x = torch.randn(2, 1, 5, 4, dtype=torch.float64).requires_grad_()
@@ -162,7 +180,7 @@ def test_memory_is_that_of_the_library():
 
 def test_without_attention_reading_is_linear_in_image_and_error():
     reader, x, drawn = WholeReader((2, 3, 4), 5, 8), torch.randn(6, 2, 3, 4), torch.rand(6, 2, 3, 4)
-    expected = reader.seen(torch.cat([x, x - drawn], dim=1).flatten(1))
+    expected = reader.image(x.flatten(1)) + reader.error((x - drawn).flatten(1))
     torch.testing.assert_close(reader(reader.look(x), drawn, torch.randn(6, 5)), expected)
 
 

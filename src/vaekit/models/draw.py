@@ -94,6 +94,8 @@ class DrawDecoder(nn.Module):
         torch.Size([5, 1, 8, 8])
     """
 
+    unrolled = True  # see `vaekit.training.acceleration.compilable`
+
     def __init__(
         self, likelihood: Likelihood, latent_dim: int, glimpses: int, hidden: int = 256, write: int | None = 5
     ) -> None:

@@ -62,16 +62,16 @@ class WholeReader(nn.Module):
 
     def __init__(self, shape: Sequence[int], hidden: int, gates: int) -> None:
         super().__init__()
-        self.seen = nn.Linear(2 * math.prod(shape), gates)
+        self.image = nn.Linear(math.prod(shape), gates)
+        self.error = nn.Linear(math.prod(shape), gates, bias=False)
 
     def look(self, x: Tensor) -> Tensor:
         """Return what of the images is needed at every step, a tensor with one row for each."""
-        image, error = self.seen.weight.chunk(2, dim=1)
-        return F.linear(x.flatten(1), image + error, self.seen.bias)
+        return F.linear(x.flatten(1), self.image.weight + self.error.weight, self.image.bias)
 
     def forward(self, looked: Tensor, drawn: Tensor, state: Tensor) -> Tensor:
         """Map what `look` gave, the image drawn so far and the decoder's state to gates, shape `(n, gates)`."""
-        return looked - F.linear(drawn.flatten(1), self.seen.weight.chunk(2, dim=1)[1])
+        return looked - cast(Tensor, self.error(drawn.flatten(1)))
 
 
 class AttentiveReader(nn.Module):
@@ -176,7 +176,7 @@ class AttentiveWriter(nn.Module):
     def forward(self, state: Tensor) -> Tensor:
         """Map the decoder's state, shape `(n, hidden)`, to what is added to the canvas, shape `(n, *shape)`."""
         numbers, patch = self.drawn(state).split((self.window.numbers, math.prod(self.patch)), dim=1)
-        return self.window(numbers).write(patch.unflatten(1, self.patch))
+        return cast(Tensor, self.window(numbers).write(patch.unflatten(1, self.patch)))
 
 
 Reader = WholeReader | AttentiveReader

@@ -23,11 +23,15 @@ def compilable(model: torch.nn.Module) -> bool:
     What is left beside them is no faster compiled: a step of a MusicVAE took a processor 0.60 s as it was and 0.63 s
     compiled, after a quarter of a minute of compiling, and minutes of it where its decoder goes symbol by symbol.
 
+    Of a recurrence that is written out step by step the compiler makes one long program: that of eight glimpses of a
+    DRAW was not done after minutes, and one glimpse compiled by itself was no faster, for most of its time goes into
+    products of matrices. A module of that kind says so, with `unrolled = True`. `compile=True` compiles it even so.
+
     Example:
         >>> [compilable(model) for model in (torch.nn.Linear(2, 2), torch.nn.LSTM(2, 2))]
         [True, False]
     """
-    return not any(isinstance(module, torch.nn.RNNBase) for module in model.modules())
+    return not any(isinstance(m, torch.nn.RNNBase) or getattr(m, "unrolled", False) for m in model.modules())
 
 
 def compiling_pays(multiplications: float, device: torch.device, calls: int = 0) -> bool:
