@@ -13,6 +13,7 @@ from vaekit.errors import RequestError
 from vaekit.music import NO_EVENT, NOTE_OFF, Melody, Metre, Note, notes_of, write_midi
 from vaekit.music.bars import stretches, upbeat, windows
 from vaekit.music.midi import midi
+from vaekit.music.tunes import load_tunes
 
 pytest.importorskip("symusic")
 
@@ -55,7 +56,7 @@ def test_windows_are_a_bar_apart_and_hold_what_is_played(folder):
         for bar in range(7)
     }
     assert {tuple(notes_of(row)) for row in data.train.x} == expected
-    assert "20 melodies, 20 used" in data.note
+    assert "20 of 20 melodies used; " in data.note
 
 
 def test_no_melody_is_on_two_sides_and_the_seed_decides(folder):
@@ -229,7 +230,7 @@ def test_bar_lines_are_where_the_file_says_if_it_does():
 def test_two_bars_of_two_quarters_are_one_and_cut_time_is_common_time(tmp_path):
     for metre in ((2, 4), (2, 2), (3, 4)):
         write_midi(tmp_path / "m" / f"{metre[0]}{metre[1]}.mid", tune(sum(metre)), metre=metre)
-    assert "3 melodies, 1 used" in load_dataset(tmp_path / "m").note
+    assert "1 of 3 melodies used, 2 in no 4/4 or 2/2; " in load_dataset(tmp_path / "m").note
     both = load_dataset(tmp_path / "m", metres="2/2, 2/4", bars=8)
     assert {tuple(notes_of(row)) for row in both.train.x} == {tuple(tune(4)), tuple(tune(6))}
     assert load_dataset(tmp_path / "m", metres=["2/4", "2/2"], bars=8).fingerprint == both.fingerprint
@@ -238,6 +239,20 @@ def test_two_bars_of_two_quarters_are_one_and_cut_time_is_common_time(tmp_path):
 def test_a_file_of_enormous_times_takes_no_longer():
     far = [Note(0, 2**40, 60), Note(2**40, 2**40 + 4, 62)]
     assert len(windows(far, 2)) <= 4
+
+
+@pytest.mark.parametrize(("bars", "windows_at_least"), [(2, 500), (16, 100)])
+def test_the_tunes_that_come_with_vaekit_train_what_melodies_train(bars, windows_at_least):
+    data = load_dataset("melodies", bars=bars)
+    assert (data.shape, data.levels, data.suggested) == ((16 * bars,), 90, "categorical")
+    assert sum(map(len, data.splits.values())) >= windows_at_least
+    parts = rows(data)
+    starts = {windows(tune.notes, bars)[0].tobytes() for tune in load_tunes() if tune.bars >= bars}
+    assert {part for start in starts for part in parts if start in parts[part]} == {"train", "validation", "test"}
+    for start in starts:
+        assert sum(start in part for part in parts.values()) == 1
+    again = load_dataset("melodies", **data.options)
+    assert (again.fingerprint, again.reference) == (data.fingerprint, "melodies")
 
 
 @pytest.mark.skipif(not ESSEN.exists(), reason="the Essen melodies are not at hand")

@@ -18,7 +18,7 @@ from vaekit.data.dataset import Dataset, from_arrays
 from vaekit.data.digits import load_digits
 from vaekit.data.images import holds_images, load_images
 from vaekit.data.melodies import ENDINGS as MELODY_ENDINGS
-from vaekit.data.melodies import holds_melodies, load_melodies
+from vaekit.data.melodies import holds_melodies, load_melodies, load_tunes
 from vaekit.data.mnist import load_mnist, load_static_mnist
 from vaekit.data.motion import holds_motion, holds_positions, load_clips, load_motion
 from vaekit.data.olivetti import load_olivetti
@@ -45,6 +45,7 @@ _NAMED: dict[str, tuple[Loader, str]] = {
         load_clips,
         "1,620 poses of 15 motion-capture clips, with their times: walk, run, jump, dance, roll, ...",
     ),
+    "melodies": (load_tunes, "old songs, hymns, dances and themes, in windows of 2 bars (options: bars, repeat)"),
     "swiss-roll": (load_swiss_roll, "a rolled-up sheet of points in three dimensions (options: n, noise, seed)"),
 }
 
@@ -81,7 +82,7 @@ def catalogue() -> dict[str, str]:
 
     Example:
         >>> list(catalogue())
-        ['mnist', 'mnist-static', 'digits', 'olivetti', 'sprites', 'clips', 'swiss-roll']
+        ['mnist', 'mnist-static', 'digits', 'olivetti', 'sprites', 'clips', 'melodies', 'swiss-roll']
     """
     return {name: line for name, (_, line) in _NAMED.items()}
 
@@ -96,7 +97,7 @@ def load_dataset(reference: str | os.PathLike[str] | Dataset | NDArray[Any], **o
             CelebA's published layout and a file of poses are recognised, of motion, of videos or of melodies; an
             array; or a dataset, which is returned as it is. A name wins over a path of the same spelling: write
             `./mnist` for the path.
-        options: What the loader takes: see `load_olivetti`, `load_swiss_roll`, `load_clips`, `load_file`,
+        options: What the loader takes: see `load_olivetti`, `load_swiss_roll`, `load_clips`, `load_tunes`, `load_file`,
             `load_images`, `load_celeba`, `load_motion`, `load_video`, `load_pairs`, `load_melodies` and `from_arrays`.
             For a path also `kind`, where what is there is not recognised: arrays, images, motion, video, pairs or
             melodies. For sequences also `gap`, `hole`, `hole_seed`, `validate`, which is 5 unless said, and

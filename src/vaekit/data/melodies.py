@@ -1,11 +1,12 @@
-r"""Melodies: MIDI files and scores, in folders or archives, cut into windows of a few bars."""
+r"""Melodies: MIDI files and scores, in folders or archives, cut into windows of a few bars; and a set of old tunes."""
 
-__all__ = ["ENDINGS", "holds_melodies", "load_melodies"]
+__all__ = ["ENDINGS", "holds_melodies", "load_melodies", "load_tunes"]
 
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -103,6 +104,45 @@ def load_melodies(
         seed=seed,
         validation=validation,
         test=test,
+    )
+
+
+def load_tunes(
+    *, bars: int = 2, repeat: bool = False, seed: int = 0, validation: float = 0.1, test: float = 0.1
+) -> Dataset:
+    r"""Load the tunes that come with vaekit, in 4/4, as `load_melodies` does files: old songs, dances, themes.
+
+    Arguments:
+        bars: Bars in a window.
+        repeat: Play tunes that are shorter than a window again from the beginning.
+        seed: Seed of the split.
+        validation: Part or number of the tunes to validate on.
+        test: Part or number of the tunes to test on.
+
+    Raises:
+        RequestError: If an option is not understood, or no tune is so long.
+
+    Example:
+        >>> load_tunes(bars=2).shape
+        (32,)
+    """
+    from vaekit.music.tunes import load_tunes as shipped
+
+    melodies = [Melody(tune.notes, title=tune.title, barred=True) for tune in shipped()]
+    data = _assembled(
+        melodies,
+        "melodies",
+        f"{len(melodies)} tunes that come with vaekit",
+        bars=bars,
+        metres=("4/4",),
+        listen=False,
+        repeat=repeat,
+        seed=seed,
+        validation=validation,
+        test=test,
+    )
+    return replace(
+        data, source="traditional tunes and themes of old composers, in the public domain, written down anew"
     )
 
 
@@ -217,16 +257,27 @@ def _assembled(
         split: Split(_joined([x for group in rows.x[:, 0].astype(int) for x in each[group]], bars))
         for split, rows in drawn.splits.items()
     }
-    held = "".join(f"; {len(rows):,} {split}" for split, rows in drawn.splits.items())
+    left = {
+        f"in no {' or '.join(metres)}": len(melodies) - metred,
+        f"too short for {bars} bars": short,
+    }
+    changed = {
+        "moved to sixteenths": sum(melody.moved for melody in used),
+        "dropped": sum(melody.dropped for melody in used),
+        "moved by octaves": sum(melody.shifted for melody in used),
+    }
     words = [
         note,
-        f"{len(melodies):,} melodies, {len(used):,} used: {len(melodies) - metred:,} are in no {' or '.join(metres)}, "
-        f"{short:,} too short for {bars} bars",
-        f"{sum(m.moved for m in used):,} of {sum(len(m.notes) for m in used):,} notes moved to sixteenths, "
-        f"{sum(m.dropped for m in used):,} dropped, {sum(m.shifted for m in used):,} moved by octaves",
-        f"split by melody with seed {seed}, those of the same intervals as one{held}",
+        f"{len(used):,} of {len(melodies):,} melodies used{_counts(left)}",
+        f"{sum(len(melody.notes) for melody in used):,} notes{_counts(changed)}",
+        f"split by melody with seed {seed}, those of the same intervals as one: "
+        + ", ".join(f"{len(rows):,} {split}" for split, rows in drawn.splits.items()),
     ]
     return Dataset(name, **splits, levels=SYMBOLS, suggested="categorical", note="; ".join(words))
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return "".join(f", {count:,} {what}" for what, count in counts.items() if count)
 
 
 def _joined(parts: Sequence[NDArray[np.uint8]], bars: int) -> NDArray[np.uint8]:

@@ -12,12 +12,14 @@ __all__ = [
     "Note",
     "notes_of",
     "read_midi",
+    "read_scores",
     "tokens_of",
     "write_midi",
 ]
 
 from vaekit.music.melody import Melody, Metre
 from vaekit.music.midi import read_midi, write_midi
+from vaekit.music.scores import read_scores
 from vaekit.music.tokens import (
     HIGHEST,
     LOWEST,
