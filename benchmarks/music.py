@@ -54,7 +54,7 @@ def _trained(name: str, folder: Path, options: argparse.Namespace) -> Any:
     return vaekit.train(
         name,
         options.data,
-        data_options={"bars": bars},
+        data_options={"bars": bars, "metres": options.metres, "repeat": options.repeat and bars > 2},
         out=out,
         epochs=options.epochs[bars],
         batch_size=options.batch_size,
@@ -232,6 +232,8 @@ def _epochs(text: str) -> dict[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="an archive or folder of MIDI files")
+    parser.add_argument("--metres", default="4/4,2/2,2/4", help="those of the melodies that are used")
+    parser.add_argument("--repeat", action="store_true", help="melodies too short for 16 bars are played again")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "music", help="where the runs are")
     parser.add_argument("--only", choices=SYSTEMS, help="train this one and measure nothing")
     parser.add_argument("--epochs", type=_epochs, default="20,20", help="for two bars, for sixteen")

@@ -96,6 +96,11 @@ def test_one_draw_is_the_bound_and_more_are_a_better_one(name):
     with seeded(3):
         bounds = model.importance_bounds(x, (1, 8))
     assert (bounds[1] >= bounds[0] - 1e-4).all()
+    with seeded(3):
+        one = model.importance_bounds(x, (1,))[0]
+    with seeded(3), torch.no_grad():
+        distortion, rate, _ = model.infer(x)
+    torch.testing.assert_close(one, -(distortion + rate)[0])
     with seeded(4), torch.no_grad():
         z = model.encode(x).rsample((2000,))
     p, q = model.latent(), model.encode(x)
