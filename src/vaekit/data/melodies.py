@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -89,8 +90,8 @@ def load_melodies(
     """
     wanted = _parse(metres)
     root = Path(path)
-    names, read = _sources(root)
-    found, note = read_each(root, names, read, "files")
+    sources = _sources(root)
+    found, note = read_each(root, list(sources), lambda name: _melodies(name, sources[name]()), "files")
     if damaged := sum(broken for _, broken in found):
         note += f", {damaged:,} skipped of the tunes in them because damaged"
     return _assembled(
@@ -151,35 +152,26 @@ def holds_melodies(path: Path) -> bool:
     return any_below(path, (*MIDI, *SCORES))
 
 
-def _sources(root: Path) -> tuple[list[Path], Callable[[Path], tuple[list[Melody], int]]]:
-    """List the files of a folder or archive, or the one that a path is, and say how one is read."""
+def _sources(root: Path) -> dict[Path, Callable[[], bytes]]:
+    """Name the files of a folder or an archive, or the one that a path is, and say how the bytes of each are read."""
     endings = (*MIDI, *SCORES)
     if root.is_dir():
-        names = files_below(root, endings)
+        found = {path: partial(_content, path) for path in files_below(root, endings)}
     elif root.suffix.lower() != ".zip":
-        names = [root]
+        found = {root: partial(_content, root)}
     else:
         try:
             archive = zipfile.ZipFile(root)
         except (zipfile.BadZipFile, OSError) as error:
             raise RequestError(f"{root} cannot be read ({error}); expected a whole archive: copy it again") from None
-        members = {
-            Path(info.filename): info
-            for info in archive.infolist()
-            if Path(info.filename).suffix.lower() in endings and not _hidden(info.filename)
-        }
-        names = sorted(members, key=lambda name: name.parts)
-
-        def read(name: Path) -> tuple[list[Melody], int]:
-            return _melodies(name, _member(archive, members[name]))
-
-    if not names:
+        members = {Path(info.filename): info for info in archive.infolist() if not _hidden(info.filename)}
+        names = sorted((name for name in members if name.suffix.lower() in endings), key=lambda name: name.parts)
+        found = {name: partial(_member, archive, members[name]) for name in names}
+    if not found:
         raise RequestError(
             f"{root} holds no file that ends in {', '.join(endings)}; expected MIDI files or scores: check the path"
         )
-    if root.suffix.lower() == ".zip" and not root.is_dir():
-        return names, read
-    return names, lambda name: _melodies(name, _content(name))
+    return dict(found)
 
 
 def _hidden(name: str) -> bool:
@@ -246,20 +238,20 @@ def _assembled(
             groups.setdefault(intervals, []).append(np.unique(np.concatenate(x), axis=0) if len(x) > 1 else x[0])
     if not groups:
         raise RequestError(
-            f"{name} has {len(melodies):,} melodies, {metred:,} in {' or '.join(metres)}, and none is {bars} bars "
-            "long; expected at least one: ask for fewer bars, other metres, or repeat=True"
+            f"{name} has {len(melodies):,} melodies, {metred:,} in {' or '.join(metres)}, and none has {bars} bars "
+            "in a row; expected at least one: ask for fewer bars, other metres, or repeat=True"
         )
     if len(groups) < _FEWEST:
         validation, test = (0 if isinstance(size, float) else size for size in (validation, test))
     drawn = from_arrays(np.arange(len(groups))[:, None], seed=seed, validation=validation, test=test)
     each = list(groups.values())
-    splits = {
-        split: Split(_joined([x for group in rows.x[:, 0].astype(int) for x in each[group]], bars))
-        for split, rows in drawn.splits.items()
-    }
+    train, held, tested = (
+        Split(_joined([x for group in rows.x[:, 0].astype(int) for x in each[group]], bars))
+        for rows in drawn.splits.values()
+    )
     left = {
         f"in no {' or '.join(metres)}": len(melodies) - metred,
-        f"too short for {bars} bars": short,
+        f"without {bars} bars in a row": short,
     }
     changed = {
         "moved to sixteenths": sum(melody.moved for melody in used),
@@ -273,7 +265,7 @@ def _assembled(
         f"split by melody with seed {seed}, those of the same intervals as one: "
         + ", ".join(f"{len(rows):,} {split}" for split, rows in drawn.splits.items()),
     ]
-    return Dataset(name, **splits, levels=SYMBOLS, suggested="categorical", note="; ".join(words))
+    return Dataset(name, train, held, tested, SYMBOLS, suggested="categorical", note="; ".join(words))
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -121,7 +121,7 @@ def _sounding(music21: ModuleType, flat: Any) -> list[tuple[int, int, int]]:
 
 
 def _units(quarters: Any) -> int:
-    return round(quarters * _QUARTER)
+    return int(round(quarters * _QUARTER))
 
 
 def _music21() -> ModuleType:
