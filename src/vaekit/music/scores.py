@@ -121,7 +121,8 @@ def _sounding(music21: ModuleType, flat: Any) -> list[tuple[int, int, int]]:
 
 
 def _units(quarters: Any) -> int:
-    return int(round(quarters * _QUARTER))
+    units: int = round(quarters * _QUARTER)
+    return units
 
 
 def _music21() -> ModuleType:
