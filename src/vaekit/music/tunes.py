@@ -15,7 +15,7 @@ _SCALE = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _FIFTHS = {"Eb": -3, "Bb": -2, "F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4}  # sharps of a signature, or flats
 _ACCIDENTALS = {"^": 1, "=": 0, "_": -1}
 _FIELD = re.compile(r"(title|origin|signature|unit|times): *(.*\S)\s*")
-_TONE = re.compile(r"([\^=_]?)([A-Ga-g][,']*|z)(\d*)(?:(/)(\d*))?(-?)\s*")
+_TONE = re.compile(r"([\^=_]?)([A-Ga-g][,']*|z)(\d*)(?:(/)([1-9]\d*)?)?(-?)\s*")
 
 
 class Tune(NamedTuple):
@@ -71,26 +71,25 @@ def load_tunes() -> list[Tune]:
 def parse_tunes(text: str) -> list[Tune]:
     r"""Return the tunes that a text tells of.
 
-    A tune is a block of lines; blank lines divide tunes, and what follows `#` at the beginning of a line is passed over.
-    First come fields, `title`, `origin` and, where they are not as here, `signature: C`, `unit: 1/4`, `times: 1`:
+    A tune is a block of lines; blank lines divide tunes, and lines that begin with `#` are passed over. First come
+    fields, `title`, `origin` and, where they are not as here, `signature: C`, `unit: 1/4`, `times: 1`. Then:
 
     - A note is a letter. `C` is the middle C and `c` the octave above it; `,` lowers by an octave and `'` raises.
       `z` is a rest. A number after it multiplies the unit, `3/2`, `2`, or `/` for a half and `/4` for a quarter.
     - `signature` names the major key whose sharps or flats hold throughout; `^`, `=` and `_` before a note sharpen,
       leave and flatten this one. `-` after a note ties it to the next.
-    - `|` divides bars; `|: :|` is played twice, `|: [1 :| [2` with two endings; `||` ends a passage. A passage, repeated
-      or not, may begin and end with part of a bar, if it makes up a whole one with the one before it. What is missing
-      at the beginning of the tune and at its end is rest.
+    - `|` divides bars; `|: :|` is played twice, `|: [1 :| [2` with two endings; `||` ends a passage. A passage,
+      repeated or not, may begin and end with part of a bar, if it makes up a whole one with the one before it. What
+      is missing at the beginning of the tune and at its end is rest.
     - `times` is how often the whole is played.
 
     Raises:
         RequestError: If something else is there, or a bar is too long or too short.
 
     Example:
-        >>> parse_tunes("title: A\norigin: B\nunit: 1/8\nG2 | c3/2B/ c2 G4 | E6")
-        [Tune(title='A', origin='B', notes=(Note(start=12, stop=16, pitch=67), Note(start=16, stop=19, pitch=72), \
-Note(start=19, stop=20, pitch=71), Note(start=20, stop=24, pitch=72), Note(start=24, stop=32, pitch=67), \
-Note(start=32, stop=44, pitch=64)), bars=3)]
+        >>> (tune,) = parse_tunes("title: A\norigin: B\nG | c3/2B/ c2")
+        >>> [tuple(note) for note in tune.notes], tune.bars
+        ([(12, 16, 67), (16, 22, 72), (22, 24, 71), (24, 32, 72)], 2)
     """
     kept = "\n".join("" if not line.strip() else line for line in text.splitlines() if not line.startswith("#"))
     return [_tune(block) for block in re.split(r"\n{2,}", kept.strip("\n")) if block]
@@ -111,14 +110,14 @@ def _tune(block: str) -> Tune:
     title = fields["title"]
     try:
         fifths, unit, times = _FIFTHS[fields["signature"]], Fraction(fields["unit"]), int(fields["times"])
+        if times < 1:
+            raise ValueError(f"times: {times}")
     except (KeyError, ValueError, ZeroDivisionError) as error:
         raise RequestError(
-            f"{title}: a field cannot be read ({error}); expected signature: one of {', '.join(_FIFTHS)}; unit: such as "
-            "1/8; times: a whole number"
+            f"{title}: a field cannot be read ({error}); expected signature: one of {', '.join(_FIFTHS)}; unit: such "
+            "as 1/8; times: a whole number from 1"
         ) from error
-    altered = {letter: 1 for letter in "FCGDAEB"[: max(fifths, 0)]} | {
-        letter: -1 for letter in "BEA"[: max(-fifths, 0)]
-    }
+    altered = dict.fromkeys("FCGDAEB"[: max(fifths, 0)], 1) | dict.fromkeys("BEA"[: max(-fifths, 0)], -1)
     passages = _played(" ".join(lines), title, lambda text, number: _bar(text, number, title, altered, unit))
     return Tune(title, fields["origin"], *_joined(passages * times, title))
 
@@ -128,16 +127,19 @@ def _played(music: str, title: str, read: Callable[[str, int], _Bar]) -> list[li
     played: list[list[_Bar]] = []
     here: list[_Bar] = []  # the passage that is being read
     common: list[_Bar] | None = None  # what two endings have in common
+    opened = False
     number = 0
     for part in re.split(r"(\|:|:\||\|\||\||\[[12])", music):
         if part in ("|:", "||"):
+            if opened:
+                raise RequestError(f"{title}, bar {number}: {part} comes before the end of |:; expected :|")
+            opened = part == "|:"
             played, here = [*played, here], []
         elif part == "[1":
             common = list(here)
-        elif part == ":|" and common is None:
-            played, here = [*played, here, here], []
         elif part == ":|":
-            played, here = [*played, here], []
+            played += [here, here] if common is None else [here]
+            here, opened = [], False
         elif part == "[2":
             if common is None or here:
                 raise RequestError(f"{title}, bar {number}: [2 is not after :|; expected |: ... [1 ... :| [2 ... ||")
@@ -145,8 +147,8 @@ def _played(music: str, title: str, read: Callable[[str, int], _Bar]) -> list[li
         elif part != "|" and part.strip():
             number += 1
             here.append(read(part, number))
-    if common is not None:
-        raise RequestError(f"{title}: there is [1 without [2; expected |: ... [1 ... :| [2 ... ||")
+    if opened or common is not None:
+        raise RequestError(f"{title}: a repeat has no end; expected |: ... :| or |: ... [1 ... :| [2 ... ||")
     return [passage for passage in [*played, here] if passage]
 
 
@@ -185,8 +187,8 @@ def _joined(passages: list[list[_Bar]], title: str) -> tuple[tuple[Note, ...], i
             missing = STEPS_PER_BAR - at % STEPS_PER_BAR
             if bar.steps > missing or (bar.steps < missing and bar is not passage[-1]):
                 raise RequestError(
-                    f"{title}, bar {bar.number} has {bar.steps} sixteenths; expected {missing}: only the first and last "
-                    "bar of a passage may be parts of a bar, that make up a whole one"
+                    f"{title}, bar {bar.number} has {bar.steps} sixteenths; expected {missing}: only the first and "
+                    "last bar of a passage may be parts of a bar, that make up a whole one"
                 )
             for tone in bar.tones:
                 if tied and tone.pitch != notes[-1].pitch:
