@@ -126,7 +126,7 @@ def test_an_upbeat_has_a_bar_that_begins_with_rest_and_completes_the_last_bar_wh
     [
         ("C4 | D3 | E4", "A, bar 2 has 12 sixteenths; expected 16"),
         ("C4 | D5 | E4", "A, bar 2 has 20 sixteenths; expected 16"),
-        ("C5", "A, bar 1 has 20"),
+        ("C5", "A, bar 1 has 20 sixteenths; expected 16"),
         ("G | C4 | D3 :| E4", "A, bar 4 has 16 sixteenths; expected 4"),
         ("C4 | D3 || E2 | F4", "A, bar 3 has 8 sixteenths; expected 4"),
         ("C4 | D2 || E | F4", "A, bar 3 has 4 sixteenths; expected 8"),

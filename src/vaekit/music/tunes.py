@@ -47,7 +47,9 @@ class _Bar(NamedTuple):
 
 
 def load_tunes() -> list[Tune]:
-    r"""Return the melodies that come with vaekit: songs, hymns, dances and themes, none younger than 1917.
+    r"""Return the melodies that come with vaekit: songs, hymns, dances and themes.
+
+    They are traditional, or their composers have been dead for more than a hundred years.
 
     Raises:
         RequestError: If their file is missing or damaged.
@@ -180,7 +182,7 @@ def _joined(passages: list[list[_Bar]], title: str) -> tuple[tuple[Note, ...], i
     if not passages:
         raise RequestError(f"{title}: there are no notes; expected bars after the fields")
     notes: list[Note] = []
-    at = -passages[0][0].steps % STEPS_PER_BAR  # what is missing before the upbeat
+    at = max(STEPS_PER_BAR - passages[0][0].steps, 0)  # what is missing before the upbeat
     tied = False
     for passage in passages:
         for bar in passage:
