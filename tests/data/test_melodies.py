@@ -143,6 +143,7 @@ def test_archives_that_would_fill_the_memory_are_not_unpacked(tmp_path):
     [
         ({"bars": 0}, "bars is 0"),
         ({"bars": 2.0}, "bars is 2.0"),
+        ({"bars": 10**9}, "bars is 1000000000"),
         ({"bars": 9}, "none has 9 bars in a row"),
         ({"metres": "3/4"}, "metres are '3/4'"),
         ({"metres": "2/4"}, "0 in 2/4"),

@@ -12,6 +12,8 @@ from vaekit.errors import RequestError
 from vaekit.music.melody import Melody
 from vaekit.music.tokens import STEPS_PER_BAR, Note, tokens_of
 
+_MOST = 1000  # bars in a window
+
 
 def upbeat(notes: Sequence[Note], bar: int = STEPS_PER_BAR) -> int:
     r"""Return how many sixteenths come before the first bar line, as far as that can be heard.
@@ -102,14 +104,14 @@ def windows(notes: Sequence[Note], bars: int, *, repeat: bool = False) -> NDArra
             many; an upbeat then shares the bar of the end if there is room.
 
     Raises:
-        RequestError: If there is less than a bar in a window.
+        RequestError: If there is less than a bar in a window, or more than 1,000.
 
     Example:
         >>> windows([Note(0, 16, 60), Note(16, 32, 62), Note(32, 48, 60)], 2)[:, ::16].tolist()
         [[41, 43], [43, 41]]
     """
-    if isinstance(bars, bool) or not isinstance(bars, int) or bars < 1:
-        raise RequestError(f"bars is {bars!r}; expected a whole number from 1 up: pass bars=2")
+    if isinstance(bars, bool) or not isinstance(bars, int) or not 1 <= bars <= _MOST:
+        raise RequestError(f"bars is {bars!r}; expected a whole number from 1 to {_MOST:,}: pass bars=2")
     steps, held = bars * STEPS_PER_BAR, list(notes)
     length = -(-max((note.stop for note in held), default=0) // STEPS_PER_BAR)
     if repeat and held and length < bars:
