@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vaekit import recipes
-from vaekit.data import Dataset, Split
+from vaekit.data import Dataset, Split, load_dataset
 from vaekit.data.augmentation import Transpose
 from vaekit.data.transforms import Identity
 from vaekit.errors import RequestError
@@ -18,6 +18,7 @@ from vaekit.objectives import FreeBits
 from vaekit.plan import DataSpec
 from vaekit.runs import Run
 from vaekit.schedules import Constant
+from vaekit.training import fit
 
 NAMES = {"music-vae-2bar": 2, "music-vae-16bar": 16, "music-vae-16bar-flat": 16}
 SMALL = {"hidden": 6, "decoder_hidden": 8, "latent_dim": 3}
@@ -205,6 +206,15 @@ def test_a_run_is_loaded_to_the_bit(tmp_path, data, no_report):
     assert torch.equal(fresh.reconstruct(x), run.model.reconstruct(x))
     assert torch.equal(fresh.sample(3, seed=1), run.model.sample(3, seed=1))
     assert math.isfinite(run.metrics["test"]["elbo"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_melodies_that_come_with_vaekit_are_trained_on(name):
+    data = load_dataset("melodies", bars=NAMES[name])
+    plan = plan_of(name, DataSpec.of(data), epochs=1, batch_size=len(data.train))
+    found = fit(plan, data, progress=False)
+    assert found.facts["steps"] == 1
+    assert math.isfinite(found.history["validation_elbo"][0])
 
 
 @pytest.mark.parametrize("name", NAMES)
