@@ -125,7 +125,7 @@ class DrawDecoder(nn.Module):
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Distribution:
         """Return p(x|z) for latents of all steps side by side, shape `(n, glimpses * latent_dim)`."""
-        canvas, state = self.begin(len(z))
+        canvas, state = self.begin(z.shape[0])
         for latent in z.unflatten(1, (self.glimpses, self.latent_dim)).unbind(1):
             canvas, state = self.step(latent, canvas, state)
         return cast(Distribution, self.likelihood(canvas))
@@ -260,8 +260,8 @@ class DRAW(VAE):
             z: Or the latents, the same shape.
         """
         given = cast(Tensor, noise if z is None else z)
-        rows = len(given)
-        looked = cast(Tensor, _repeat(self.encoder.reader.look(x), rows // len(x)))
+        rows = given.shape[0]  # not len, which an exporter would take for a constant
+        looked = cast(Tensor, _repeat(self.encoder.reader.look(x), rows // x.shape[0]))
         state = self.encoder.begin(rows)
         canvas, decoder = self.decoder.begin(rows)
         latents, means, scales = [], [], []
@@ -281,7 +281,9 @@ class DRAW(VAE):
         """
         self._embedded(context)
         size = self.decoder.glimpses * self.decoder.latent_dim
-        course = self.course(x, noise=torch.randn(samples, len(x), size, dtype=x.dtype, device=x.device).flatten(0, 1))
+        course = self.course(
+            x, noise=torch.randn(samples, x.shape[0], size, dtype=x.dtype, device=x.device).flatten(0, 1)
+        )
         p = self.decoder.likelihood(course.canvas)
         distortion = -p.log_prob(cast(Tensor, _repeat(x, samples))).view(samples, -1)
         prior = self.latent()
@@ -295,7 +297,7 @@ class DRAW(VAE):
     @torch.no_grad()
     def draw(self, z: Tensor) -> Drawing:
         """Return how the images of latents, shape `(n, T * d)`, come to be, step by step."""
-        canvas, state = self.decoder.begin(len(z))
+        canvas, state = self.decoder.begin(z.shape[0])
         images, boxes = [], []
         for latent in z.unflatten(1, (self.decoder.glimpses, -1)).unbind(1):
             canvas, state = self.decoder.step(latent, canvas, state)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vaekit.plan import DataSpec, Plan
 
 
-@sharing(planned, warmup=0.0, epochs=25)
+@sharing(planned, warmup=0.0, epochs=25, learning_rate=2e-3)
 def draw(
     data: "DataSpec",
     *,
