@@ -58,8 +58,8 @@ def load_melodies(
     intervals, stand on one side. Files that cannot be read are skipped, counted in the `note`, and warned of once.
 
     References:
-        A hierarchical latent vector model for learning long-term structure in music (Roberts et al., 2018), section
-        5.1: monophonic melodies in 4/4, windows of 2 and 16 bars.
+        A hierarchical latent vector model for learning long-term structure in music (Roberts et al., 2018):
+        monophonic melodies in 4/4, windows of 2 and 16 bars.
 
     Arguments:
         path: A MIDI file (.mid), a score in ABC (.abc) or kern (.krn), a folder of these, searched in depth, or an

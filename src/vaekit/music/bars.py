@@ -94,8 +94,8 @@ def windows(notes: Sequence[Note], bars: int, *, repeat: bool = False) -> NDArra
     row, are left out, and those that are there already. A note that sounds when a window begins, begins with it.
 
     References:
-        A hierarchical latent vector model for learning long-term structure in music (Roberts et al., 2018), section
-        5.1: windows a bar apart, none with more than a bar of rests.
+        A hierarchical latent vector model for learning long-term structure in music (Roberts et al., 2018): windows a
+        bar apart, none with more than a bar of rests.
 
     Arguments:
         notes: Counted from a bar line, in the order of time.
