@@ -91,6 +91,8 @@ def curve(most: int) -> tuple[int, ...]:
 
 def _suited(model: LatentVariableModel, data: Dataset) -> Transform:
     """Return the transform that makes of the data what the model's likelihood describes."""
+    if data.suggested == "categorical":
+        return default_transform(data, data.suggested)
     grey = default_transform(data, "gaussian")
     support = likelihood_support(model, grey(torch.from_numpy(np.asarray(data.train.x[:1]))))
     return default_transform(data, "bernoulli") if support is constraints.boolean else grey

@@ -104,7 +104,10 @@ def list_datasets() -> None:
     from vaekit import data
 
     print_table(("data", "what it is"), data.catalogue().items())
-    print("\nor a path: a .npy or .npz file, or a folder of images whose subfolders, if any, are classes")
+    print(
+        "\nor a path: a .npy or .npz file; images in a folder, whose subfolders, if any, are classes; a video; motion\n"
+        "(.bvh); melodies (.mid, .abc, .krn, or an archive of them); or a folder of these"
+    )
 
 
 def compare(
@@ -171,6 +174,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "attribute": commands.attribute,
     "manifold": commands.manifold,
     "three-ways": commands.three_ways,
+    "canvas": commands.canvas,
     "regress": commands.regress,
     "export": export,
     "explore": explore,
@@ -182,7 +186,7 @@ def _train(words: list[str]) -> int:
 
     if not words or words[0] in ("-h", "--help"):
         lines = ["usage: vaekit train RECIPE [--data NAME_OR_PATH] [--out DIRECTORY] [ARGUMENT ...]", "", "recipes:"]
-        lines += [f"  {name:<13}{line}" for name, line in recipes.catalogue().items()]
+        lines += [f"  {name:<21}{line}" for name, line in recipes.catalogue().items()]
         print("\n".join([*lines, "", "vaekit train RECIPE --help explains every argument of a recipe."]))
         return 0
     if words[0].startswith("-"):

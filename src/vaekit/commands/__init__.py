@@ -5,6 +5,7 @@ what is heavy is imported inside.
 """
 
 from vaekit.commands.attributes import attribute
+from vaekit.commands.canvas import canvas
 from vaekit.commands.codes import decode, encode
 from vaekit.commands.examples import reconstruct, sample
 from vaekit.commands.lecture import three_ways
@@ -13,6 +14,7 @@ from vaekit.commands.regress import regress
 
 __all__ = [
     "attribute",
+    "canvas",
     "decode",
     "encode",
     "interpolate",

@@ -211,6 +211,11 @@ def likelihood(name: str, event_shape: Sequence[int]) -> Likelihood:
         >>> likelihood("gaussian-pixel", (3, 8, 8)).parameter_shape
         (6, 8, 8)
     """
+    if name == "categorical":
+        raise RequestError(
+            "the data are symbols, such as melodies; expected numbers or bits for this model: use the recipe "
+            "music-vae-2bar, or a decoder of symbols of your own"
+        )
     if name not in _NAMES:
         known = ", ".join(_NAMES)
         raise RequestError(f"unknown likelihood {name!r}; expected one of {known}.{nearest(name, _NAMES)}")

@@ -75,4 +75,5 @@ class Matern(Kernel):  # type: ignore[misc]
         """Return the covariances, shape `(n, m)`, or `(n,)` of pairs of rows with `diag`."""
         r: Tensor = self.covar_dist(x1 / self.lengthscale, x2 / self.lengthscale, diag=diag, **options)
         a, b, c = self.form.to(r)
-        return (1 + a * r + b * r.square()) * (-c * r).exp()
+        covariance: Tensor = (1 + a * r + b * r.square()) * (-c * r).exp()
+        return covariance

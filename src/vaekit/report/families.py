@@ -75,6 +75,17 @@ _HEADLINES: dict[str, tuple[str, str, dict[str, str]]] = {
             "sharpness": "Sharpness, gradient energy over the data's",
         },
     ),
+    "accuracy": (
+        "Symbols that come back",
+        "",
+        {
+            "teacher_forced": "Given the true ones before",
+            "free_running": "Running freely",
+            "sampled": "Drawn",
+            "notes_free_running": "Notes, running freely",
+            "chance": "The most common symbol always",
+        },
+    ),
     "generation": (
         "Generation",
         "real against real",

@@ -142,6 +142,7 @@ TABLES = {
             "prior_match.prior_accuracy",
             "prior_match.prior_mmd",
             "prior_match.prior_mmd_null",
+            "prior_match.prior_mmd_p",
             "reconstruction.mse",
         ),
         arguments={
