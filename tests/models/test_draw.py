@@ -42,7 +42,7 @@ class OneLook(nn.Module):
 
     def forward(self, x, context=None):
         n = len(x)
-        nothing = self.decoder.likelihood(self.decoder.canvas.bias.expand(n, -1).view(x.shape)).mean
+        nothing = self.decoder.head(self.decoder.canvas.bias.expand(n, -1).view(x.shape)).mean
         before = self.decoder.start.bias.expand(n, -1)
         gates = self.encoder.reader(self.encoder.reader.look(x), nothing, before)
         gates = gates + self.encoder.recurrent(torch.cat([before, self.encoder.start.bias.expand(n, -1)], 1))
@@ -157,7 +157,7 @@ class _Course(nn.Module):
 
     def forward(self, x, noise):
         course = self.model.course(x, noise=noise)
-        return self.model.decoder.likelihood(course.canvas).log_prob(x) - course.posterior.log_prob(course.z)
+        return self.model.decoder.head(course.canvas).log_prob(x) - course.posterior.log_prob(course.z)
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def canvas(
 
     Arguments:
         run: The run directory.
-        of: samples, new examples; or reconstructions, the first examples of a split.
+        of: What is drawn: samples, new examples; or reconstructions, the first examples of a split.
         data: Other data than those it was trained on.
         data_options: Options of the data's loader, such as {"size": 64} for a folder of images; in a shell, in quotes.
         split: Which split of the data.

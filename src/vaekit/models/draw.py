@@ -100,7 +100,7 @@ class DrawDecoder(nn.Module):
         self, likelihood: Likelihood, latent_dim: int, glimpses: int, hidden: int = 256, write: int | None = 5
     ) -> None:
         super().__init__()
-        self.likelihood, self.latent_dim, self.glimpses = likelihood, latent_dim, glimpses
+        self.head, self.latent_dim, self.glimpses = likelihood, latent_dim, glimpses
         shape = likelihood.parameter_shape
         self.writer: Writer = WholeWriter(shape, hidden) if write is None else AttentiveWriter(shape, hidden, write)
         self.recurrent = nn.Linear(latent_dim + hidden, 4 * hidden)
@@ -110,12 +110,12 @@ class DrawDecoder(nn.Module):
     def begin(self, n: int) -> tuple[Tensor, State]:
         """Return the canvas and the state before the first step."""
         output = self.start(n)
-        canvas = self.canvas(n).unflatten(1, self.likelihood.parameter_shape)
+        canvas = self.canvas(n).unflatten(1, self.head.parameter_shape)
         return canvas, State(output, torch.zeros_like(output))
 
     def drawn(self, canvas: Tensor) -> Tensor:
         """Return the image that a canvas stands for, the mean of its distribution."""
-        return cast(Tensor, self.likelihood(canvas).mean)
+        return cast(Tensor, self.head(canvas).mean)
 
     def step(self, z: Tensor, canvas: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the canvas and the state after a latent of shape `(n, latent_dim)`."""
@@ -128,7 +128,7 @@ class DrawDecoder(nn.Module):
         canvas, state = self.begin(z.shape[0])
         for latent in z.unflatten(1, (self.glimpses, self.latent_dim)).unbind(1):
             canvas, state = self.step(latent, canvas, state)
-        return cast(Distribution, self.likelihood(canvas))
+        return cast(Distribution, self.head(canvas))
 
 
 class Course(NamedTuple):
@@ -284,7 +284,7 @@ class DRAW(VAE):
         course = self.course(
             x, noise=torch.randn(samples, x.shape[0], size, dtype=x.dtype, device=x.device).flatten(0, 1)
         )
-        p = self.decoder.likelihood(course.canvas)
+        p = self.decoder.head(course.canvas)
         distortion = -p.log_prob(cast(Tensor, _repeat(x, samples))).view(samples, -1)
         prior = self.latent()
         if analytic:
