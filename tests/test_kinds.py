@@ -82,6 +82,15 @@ def test_long_rows_of_rolls_go_down(melodies):
     assert kind.strips(grid.swapaxes(0, 1), rows=["1", "2", "3", "4"]).axes[0].get_yticklabels()[3].get_text() == "4"
 
 
+def test_one_row_of_rolls_is_read_as_a_page(melodies):
+    grid, kind = melodies.train.x[:6].reshape(1, 6, 32), kind_of(melodies)
+    figure = kind.strips(grid, columns=list("abcdef"), title="A path")
+    assert [text.get_text() for text in figure.axes[0].texts] == list("abcdef")
+    assert figure.texts[0].get_text().strip() == "A path"
+    wide, high = figure.get_size_inches()
+    assert high < wide
+
+
 def test_sound_has_a_bar_of_rest_between_melodies_and_ends_after_five_minutes(melodies, tmp_path):
     kind = kind_of(melodies)
     with wave.open(str(kind.save(tmp_path / "a.wav", melodies.train.x[:2]))) as file:

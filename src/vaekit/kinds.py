@@ -208,7 +208,12 @@ class Melodies(Examples):
     def strips(
         self, grid: "NDArray[Any]", *, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = ""
     ) -> "Figure":
-        """Draw rows of piano rolls; a few long rows downwards, as rolls are wide."""
+        """Draw rows of piano rolls; a few long rows downwards, as rolls are wide, and a single one as a page is read."""
+        if len(grid) == 1:
+            from vaekit.figures.piano_roll import piano_rolls
+            from vaekit.figures.strips import titled
+
+            return titled(piano_rolls(_notes(grid), grid.shape[-1], titles=columns, columns=4), title)
         if grid.shape[1] > grid.shape[0]:
             grid, rows, columns = grid.swapaxes(0, 1), columns, rows
         return super().strips(grid, rows=rows, columns=columns, title=title)
