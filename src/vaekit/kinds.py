@@ -208,7 +208,7 @@ class Melodies(Examples):
     def strips(
         self, grid: "NDArray[Any]", *, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = ""
     ) -> "Figure":
-        """Draw rows of piano rolls; a few long rows downwards, as rolls are wide, and a single one as a page is read."""
+        """Draw rows of piano rolls; a few long rows downwards, as rolls are wide, a single one as a page is read."""
         if len(grid) == 1:
             from vaekit.figures.piano_roll import piano_rolls
             from vaekit.figures.strips import titled

@@ -31,7 +31,7 @@ def draw(
     DRAW: A recurrent neural network for image generation (Gregor et al., 2015). Published on binarised MNIST with
     Adam, 64 glimpses, 256 hidden units, 100 latents a glimpse, a window of 2 by 2 to read and of 5 by 5 to write: a
     bound of at most 80.97 nats, and without attention 87.40. For these pass --data mnist-static --glimpses 64 and
-    many more epochs, on a GPU. The defaults are for half an hour on a core or two: --data mnist-static gave a bound of 94.67, NLL 90.73.
+    many more epochs, on a GPU. The defaults take a core about half an hour.
 
     Args:
         data: The data's shape and levels: images.
