@@ -67,7 +67,7 @@ def test_a_run_is_measured_with_its_contexts(by_label, monkeypatch):
     assert "each given its label" in numbers["protocol"]
     assert {"annealed", "aggregate", "code_use", "amortisation", "reconstruction", "generation"} <= numbers.keys()
     assert numbers["conditioning"]["class_agreement"] > 0.85
-    assert list(numbers["left_out"]) == ["classification", "attributes", "disentanglement"]
+    assert list(numbers["left_out"]) == ["accuracy", "classification", "attributes", "disentanglement"]
     model, test = by_label.model, load_dataset("digits").test
     # The bound of the run is that of x with its own label: with others it is worse.
     x = by_label.plan.transform(torch.from_numpy(test.x), torch.Generator().manual_seed(0))
