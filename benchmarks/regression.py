@@ -209,7 +209,8 @@ def written(kept: dict[str, Any]) -> str:
     runs, lines = kept["runs"], ["# Regression of held-out frames", "", kept["protocol"], ""]
     for title in dict.fromkeys(run["data"] for run in runs):
         own = [run for run in runs if run["data"] == title]
-        places = list(dict.fromkeys(place(run) for run in own))
+        by_gap = sorted(own, key=lambda run: (run.get("gap", float("inf")), run.get("hole", 0.0)))
+        places = list(dict.fromkeys(place(run) for run in by_gap))
         lines += [f"## {title}", "", "RMSE, ± one standard deviation over seeds where there are several:", ""]
         lines += ["| | " + " | ".join(places) + " |", "|---|" + "---:|" * len(places)]
         means: dict[tuple[str, str], float] = {}
