@@ -236,6 +236,7 @@ def main() -> None:
     parser.add_argument("--repeat", action="store_true", help="melodies too short for 16 bars are played again")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "music", help="where the runs are")
     parser.add_argument("--only", choices=SYSTEMS, help="train this one and measure nothing")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="those to measure")
     parser.add_argument("--epochs", type=_epochs, default="20,20", help="for two bars, for sixteen")
     parser.add_argument("--hidden", type=int, default=128, help="units of every LSTM")
     parser.add_argument("--latent-dim", type=int, default=128)
@@ -262,7 +263,7 @@ def main() -> None:
         return known[steps]
 
     results: dict[str, Any] = {}
-    for name in SYSTEMS:
+    for name in options.systems:
         results[name] = _measured(_trained(name, options.runs, options), language, options)
         print(
             name, {key: round(v, 4) for key, v in results[name]["accuracy"].items() if isinstance(v, float)}, flush=True
