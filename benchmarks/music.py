@@ -271,7 +271,8 @@ def main() -> None:
     table = _table(results)
     print(table)
     write(options.out, PROTOCOL, {"published": PUBLISHED, "results": _finite(results)})
-    options.out.with_suffix(".md").write_text(table)
+    about = f"# MusicVAE on {Path(options.data).name}\n\nProtocol: {PROTOCOL}.\n\n"
+    options.out.with_suffix(".md").write_text(about + table)
 
 
 if __name__ == "__main__":
