@@ -268,6 +268,7 @@ def sparse(path, rows, width):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs sparse files, and peak memory in KiB")
+@pytest.mark.slow
 def test_a_file_of_gigabytes_is_loaded_and_read_in_megabytes(tmp_path):
     path = tmp_path / "large.npy"
     offset = sparse(path, 200_000, 2**14)  # 3.1 GiB

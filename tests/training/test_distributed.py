@@ -71,6 +71,7 @@ TRAIN = ["train", "vae", "--data", "digits", "--hidden", "8", "--latent-dim", "2
 SHARED = [*TRAIN, "--devices", "2", "--strategy", "ddp"]
 
 
+@pytest.mark.slow
 def test_the_command_line_says_everything_once(tmp_path):
     done = start(tmp_path, *SHARED, "--epochs", "2", "--out", "run")
     assert done.returncode == 0, done.stderr
