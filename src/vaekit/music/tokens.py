@@ -41,7 +41,7 @@ def tokens_of(notes: Iterable[Note], steps: int) -> NDArray[np.uint8]:
     where the next begins.
 
     References:
-        A hierarchical latent vector model for learning long-term structure in music (Roberts et al., 2018), section 4.
+        A hierarchical latent vector model for learning long-term structure in music (Roberts et al., 2018).
 
     Arguments:
         notes: In the order of their starts. What is beyond `steps` is left out.
