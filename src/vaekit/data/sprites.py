@@ -38,17 +38,19 @@ SPRITE_FACTORS = Factors(
 _SQUARE = 9.6  # half of a side
 _ELLIPSE = 12.77, 7.21  # half axes
 _HEART = 9.6, 0.662, 1.4375  # half of the width, unit of the height, how far up it sits
+_SIZE = 64  # the published size, in whose pixels all lengths are
+_SIZES = (32, 64, 128)
 _WINDOW = 28  # no shape reaches 14 pixels from its centre
 _BLOCK = 32  # images; as many as stay in the cache
 _HELD_OUT = 10_000
 
 
-def render(factors: Integers) -> NDArray[np.uint8]:
-    r"""Render sprites, uint8 of shape `(n, 1, 64, 64)`, 1 in the shape and 0 outside.
+def render(factors: Integers, size: int = _SIZE) -> NDArray[np.uint8]:
+    r"""Render sprites, uint8 of shape `(n, 1, size, size)`, 1 in the shape and 0 outside.
 
-    A pixel is 1 if its centre lies inside the shape. The shape's centre is at :math:`16 + 32 p` pixels from the left
-    and from the top for positions p in [0, 1], the orientation turns it counter-clockwise, and in its own frame,
-    u to the right, v up, at scale 1, it is
+    A pixel is 1 if its centre lies inside the shape. In pixels of the published size, 64, the shape's centre is at
+    :math:`16 + 32 p` pixels from the left and from the top for positions p in [0, 1], the orientation turns it
+    counter-clockwise, and in its own frame, u to the right, v up, at scale 1, it is
 
     .. math::
         \text{square: } & \max(|u|, |v|) < 9.6 \\
@@ -57,21 +59,23 @@ def render(factors: Integers) -> NDArray[np.uint8]:
             v = 0.662 \, (13 \cos t - 5 \cos 2t - 2 \cos 3t - \cos 4t) + 1.4375
 
     Nothing is smoothed, and every platform gives the same bits: no pixel centre is so near to an outline that
-    rounding could matter (the nearest is at 2e-8 pixels, and rounding errors are at 1e-14).
+    rounding could matter (in 64 pixels the nearest is at 2e-8, and rounding errors are at 1e-14).
 
     Arguments:
         factors: Combinations of `SPRITE_FACTORS`, shape `(n, 6)`.
+        size: Height and width of an image, 32, 64 or 128: the same shapes in fewer or in more pixels.
 
     Raises:
-        RequestError: If a class is out of its range.
+        RequestError: If a class is out of its range, or the size is another.
 
     Example:
         >>> render(np.array([[0, 0, 5, 0, 0, 0], [0, 0, 0, 0, 31, 31]])).sum((1, 2, 3))
         array([400, 100], dtype=uint64)
     """
+    _check_size(size)
     SPRITE_FACTORS.index(factors)
     factors = np.asarray(factors, np.int64)  # a sum of bytes would wrap around
-    images = np.zeros((len(factors), 64, 64), np.uint8)
+    images = np.zeros((len(factors), size, size), np.uint8)
     for shape in range(len(_SHAPES)):
         rows = np.flatnonzero(factors[:, 1] == shape)
         for start in range(0, len(rows), _BLOCK):
@@ -79,12 +83,22 @@ def render(factors: Integers) -> NDArray[np.uint8]:
     return images[:, None]
 
 
+def _check_size(size: int) -> None:
+    if size not in _SIZES:
+        expected = ", ".join(map(str, _SIZES))
+        raise RequestError(
+            f"size is {size}; expected the height of a sprite, one of {expected}: leave it out for {_SIZE}"
+        )
+
+
 def _place(images: NDArray[np.uint8], rows: Integers, factors: Integers, shape: int) -> None:
     """Render the images of some rows, all of one shape, each in a window around its centre."""
+    side = _SIZE / images.shape[-1]  # of a pixel
+    window = int(_WINDOW / side)
     centre = 16 + 32 * factors[rows, 4:] / 31
-    corner = np.floor(centre + 0.5).astype(np.int64) - _WINDOW // 2
-    place = corner[..., None] + np.arange(_WINDOW)  # columns and rows of the window's pixels
-    offset = place + 0.5 - centre[..., None]
+    corner = np.floor(centre / side + 0.5).astype(np.int64) - window // 2
+    place = corner[..., None] + np.arange(window)  # columns and rows of the window's pixels
+    offset = (place + 0.5) * side - centre[..., None]
     right, up = offset[:, 0, None, :], -offset[:, 1, :, None]
     scale = SPRITE_FACTORS.values[2][factors[rows, 2]]
     angle = SPRITE_FACTORS.values[3][factors[rows, 3]]
@@ -113,6 +127,12 @@ def _inside(shape: int, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArr
 class Sprites:
     r"""All 737,280 sprites, none of them held: `FactorizedData`.
 
+    Arguments:
+        size: Height and width of an image; see `render`.
+
+    Raises:
+        RequestError: If there is no such size.
+
     Example:
         >>> sprites = Sprites()
         >>> combinations = sprites.sample_factors(5, np.random.default_rng(0))
@@ -121,6 +141,10 @@ class Sprites:
     """
 
     factors = SPRITE_FACTORS
+
+    def __init__(self, size: int = _SIZE) -> None:
+        _check_size(size)
+        self.size = size
 
     @property
     def factor_names(self) -> tuple[str, ...]:
@@ -138,10 +162,10 @@ class Sprites:
 
     def images(self, factors: Integers) -> NDArray[np.uint8]:
         """Render combinations; see `render`."""
-        return render(factors)
+        return render(factors, self.size)
 
 
-def load_sprites(n: int | None = None) -> Dataset:
+def load_sprites(n: int | None = None, size: int = _SIZE) -> Dataset:
     r"""Sprites: 737,280 images of 64 by 64 bits, every combination of six factors once.
 
     | factor | classes | values |
@@ -155,7 +179,8 @@ def load_sprites(n: int | None = None) -> Dataset:
     They are the factors of dSprites, in its order: image i of `Sprites().factors` is image i of the published
     archive, up to some pixels on the outline of a few. As there, the first and the last orientation are one angle,
     so that 18,432 images occur twice; of the others, 3,096 squares and ellipses look the same at two orientations that
-    are not. In all 715,752 images differ, and no shape comes nearer to the border than two pixels.
+    are not. In all 715,752 images differ (644,100 where they are of 32 by 32), and no shape comes nearer to the border
+    than two pixels.
 
     The splits are of one permutation with a fixed seed: 10,000 images to validate, 10,000 to test, the rest to train.
     The labels are the shapes. A test image differs from some training image by the least step of one factor, so
@@ -166,9 +191,11 @@ def load_sprites(n: int | None = None) -> Dataset:
 
     Arguments:
         n: Train on so many of them, a random part, for short epochs; by default on all.
+        size: Height and width of an image, 32, 64 or 128. Half the size is a quarter of the work for a network, and
+            what the factors change can still be seen.
 
     Raises:
-        RequestError: If `n` is less than 1, or more than there are.
+        RequestError: If `n` is less than 1, or more than there are, or there is no such size.
 
     Example:
         >>> load_sprites()  # doctest: +ELLIPSIS
@@ -179,14 +206,17 @@ def load_sprites(n: int | None = None) -> Dataset:
         raise RequestError(f"n is {n}; expected the number of sprites to train on, 1 to {most}: leave it out for all")
     data = _dataset(
         "sprites",
-        Sprites(),
+        Sprites(size),
         SPRITE_FACTORS,
         "Rendered by vaekit with the factors of dSprites (L. Matthey, I. Higgins, D. Hassabis, A. Lerchner)",
     )
+    if size != _SIZE:
+        data = replace(data, options={"size": size})
     if n is None:
         return data
     part = Split(data.train.x[:n], None if data.train.labels is None else data.train.labels[:n])
-    return replace(data, train=part, note=f"{data.note}, of which the first {n:,}", options={"n": n})
+    note = f"{data.note}, of which the first {n:,}"
+    return replace(data, train=part, note=note, options={**data.options, "n": n})
 
 
 def _dataset(name: str, data: FactorizedData, factors: Factors, source: str) -> Dataset:
