@@ -1,8 +1,15 @@
 r"""Densities on a part of the real space that keep their draws where float32 can tell them from its edge."""
 
-__all__ = ["DirichletDistribution", "GammaDistribution", "KumaraswamyDistribution", "RelaxedCategories"]
+__all__ = [
+    "DirichletDistribution",
+    "GammaDistribution",
+    "KumaraswamyDistribution",
+    "RelaxedCategories",
+    "find_uniform_formula",
+]
 
 import math
+from functools import cache
 from typing import Any
 
 import torch
@@ -183,9 +190,15 @@ def _kl_uniform(q: KumaraswamyDistribution, p: Uniform) -> Tensor:
 register_kl(KumaraswamyDistribution, Uniform)(_kl_uniform)
 _ones = torch.ones(2)
 find_formula(DirichletDistribution(_ones), DirichletDistribution(_ones))
-for _q, _p in (
-    (LogNormal(_ones, _ones), LogNormal(_ones, _ones)),
-    (GammaDistribution(_ones, _ones), GammaDistribution(_ones, _ones)),
-    (KumaraswamyDistribution(_ones, _ones), Uniform(0 * _ones, _ones)),
-):
-    find_formula(Independent(_q, 1), Independent(_p, 1))
+for _q in (LogNormal(_ones, _ones), GammaDistribution(_ones, _ones)):
+    find_formula(Independent(_q, 1), Independent(_q, 1))
+
+
+@cache
+def find_uniform_formula() -> None:
+    r"""Have PyTorch find the divergence of Kumaraswamy variables from uniform ones, before a step is compiled.
+
+    Whoever makes such a variable asks for it, and not this module: to make the first takes PyTorch half a second.
+    """
+    q, p = KumaraswamyDistribution(_ones, _ones), Uniform(0 * _ones, _ones)
+    find_formula(Independent(q, 1), Independent(p, 1))

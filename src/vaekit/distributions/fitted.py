@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 from torch.linalg import cholesky
 
-from vaekit.distributions.full_gaussian import FullNormal
+from vaekit.distributions.full_gaussian import FullNormal, find_full_formulas
 from vaekit.errors import RequestError
 
 HeldOut = tuple[Tensor, Tensor | None]  # codes that a prior is not fitted to, and their contexts
@@ -131,6 +131,7 @@ class FullMixturePrior(nn.Module):
 
     def __init__(self, latent_dim: int, components: int = 10) -> None:
         super().__init__()
+        find_full_formulas()
         for name, size in (("latent_dim", latent_dim), ("components", components)):
             if size < 1:
                 raise RequestError(f"{name} is {size}; expected at least 1: pass 1 or more")

@@ -1,8 +1,9 @@
 r"""The Gaussian with a full covariance that knows the density of its own draws."""
 
-__all__ = ["FullNormal"]
+__all__ = ["FullNormal", "find_full_formulas"]
 
 import math
+from functools import cache
 from typing import Any
 
 import torch
@@ -40,7 +41,13 @@ class FullNormal(MultivariateNormal):
         return z, -noise.square().sum(-1) / 2 - log_scales - shape[-1] / 2 * math.log(2 * math.pi)
 
 
-_full = FullNormal(torch.zeros(1), scale_tril=torch.ones(1, 1))
-_diagonal: Independent[Distribution] = Independent(Normal(torch.zeros(1), torch.ones(1)), 1)
-for _p in (_full, _diagonal, MultivariateNormal(torch.zeros(1), torch.eye(1))):
-    find_formula(_full, _p)
+@cache
+def find_full_formulas() -> None:
+    r"""Have PyTorch find the divergences of Gaussians with full covariances, before a step is compiled.
+
+    Whoever makes such a Gaussian asks for it, and not this module: to make the first takes PyTorch half a second.
+    """
+    full = FullNormal(torch.zeros(1), scale_tril=torch.ones(1, 1))
+    diagonal: Independent[Distribution] = Independent(Normal(torch.zeros(1), torch.ones(1)), 1)
+    for p in (full, diagonal, MultivariateNormal(torch.zeros(1), torch.eye(1))):
+        find_formula(full, p)

@@ -17,6 +17,7 @@ _KERNELS = ("matern", "matern-1/2", "matern-3/2", "matern-5/2", "rbf")
 _LEAST_JITTER = 1e-10  # of the prior variance; below it a double-precision factor of a smooth kernel is rounding
 _LEAST_NOISE = 1e-6  # of the prior variance, of exact points where there are inducing ones
 _AT_ONCE = 2**24  # numbers in the factors of the dimensions that are solved together
+_eagerly: list[Callable[..., Independent[Normal]]] = []  # the regression, kept from the compiler, once it is asked for
 _Solve = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # noises, right sides: means, variance explained
 
 
@@ -93,8 +94,6 @@ class GaussianProcess(nn.Module):
         self.kernel.requires_grad_(False)  # the regression is not trained, the codes are
         self.variances, self.inducing, self.jitter = variances, inducing, jitter
 
-    # Whether a factor succeeds is asked of the numbers, which the compiler cannot follow.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(
         self,
         x: Tensor,
@@ -116,6 +115,21 @@ class GaussianProcess(nn.Module):
             group: Numbers of groups of inputs, shape `(n,)`: what is in different groups is independent.
             new_group: The groups of the new inputs, shape `(m,)`.
         """
+        # Whether a factor succeeds is asked of the numbers, which the compiler cannot follow. To tell it so imports
+        # it, which takes a second: not for those who use no process.
+        if not _eagerly:
+            _eagerly.append(torch.compiler.disable(GaussianProcess._regress))
+        return _eagerly[0](self, x, z, variance, new, group, new_group)
+
+    def _regress(
+        self,
+        x: Tensor,
+        z: Tensor,
+        variance: Tensor | None,
+        new: Tensor,
+        group: Tensor | None,
+        new_group: Tensor | None,
+    ) -> Independent[Normal]:
         x, new, wide = self._wide(x), self._wide(new), self._wide(z)
         v = None if variance is None else self._wide(variance)
         noise, targets = self._system(wide, v)

@@ -9,7 +9,7 @@ from torch.distributions import Laplace as _Laplace
 from torch.nn import functional as F
 
 from vaekit.distributions.delta import Delta
-from vaekit.distributions.full_gaussian import FullNormal
+from vaekit.distributions.full_gaussian import FullNormal, find_full_formulas
 from vaekit.distributions.location_scale import LogisticDistribution, StudentTDistribution
 from vaekit.distributions.priors import StandardNormal
 from vaekit.errors import RequestError
@@ -119,6 +119,7 @@ class FullGaussian(Posterior):
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__(latent_dim)
+        find_full_formulas()
         rows, columns = torch.tril_indices(latent_dim, latent_dim, offset=-1)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)

@@ -14,6 +14,7 @@ from vaekit.distributions.edges import (
     GammaDistribution,
     KumaraswamyDistribution,
     RelaxedCategories,
+    find_uniform_formula,
 )
 from vaekit.distributions.posteriors import Posterior, positive
 from vaekit.distributions.priors import Factorised, RelaxedUniform, SymmetricDirichlet
@@ -119,6 +120,10 @@ class Kumaraswamy(Posterior):
         >>> bool(((z > 0) & (z < 1)).all())
         True
     """
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__(latent_dim)
+        find_uniform_formula()
 
     def forward(self, parameters: Tensor) -> Distribution:
         """Read parameters of shape `(n, 2 * latent_dim)` as a distribution over z, shape `(n, latent_dim)`."""
