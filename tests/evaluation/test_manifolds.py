@@ -1,7 +1,10 @@
+import contextlib
+import io
 import math
 
 import pytest
 import torch
+from prdc import compute_prdc
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
@@ -126,30 +129,31 @@ def test_too_few_examples_for_so_many_neighbours_are_refused(k):
         manifold_metrics(x, x, k=k)
 
 
-def by_all_distances(generated, real, k):
-    """What the authors define, from whole matrices of distances, in single precision."""
-    reach, reach_real = (torch.cdist(z, z).kthvalue(k + 1, dim=1).values for z in (generated, real))
-    between = torch.cdist(generated, real)
-    in_real, in_generated = between <= reach_real, between <= reach[:, None]
-    return {
-        "precision": in_real.any(1).double().mean().item(),
-        "recall": in_generated.any(0).double().mean().item(),
-        "density": in_real.double().sum(1).mean().item() / k,
-        "coverage": in_real.any(0).double().mean().item(),
-    }
+def by_their_package(generated, real, k):
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints
+        return compute_prdc(real_features=real.numpy(), fake_features=generated.numpy(), nearest_k=k)
+
+
+@pytest.mark.parametrize(("dims", "k"), [(2, 1), (20, 5), (300, 3)])
+def test_agreement_with_the_package_of_the_authors(dims, k):
+    real = torch.randn(400, dims, generator=generator(0), dtype=torch.float64)
+    generated = 0.9 * torch.randn(350, dims, generator=generator(1), dtype=torch.float64) + 0.1
+    found, theirs = manifold_metrics(generated, real, k=k), by_their_package(generated, real, k)
+    assert theirs["density"] > 0
+    for name in NAMES:
+        assert found[name] == pytest.approx(theirs[name], abs=1e-12)
 
 
 @pytest.mark.slow
 def test_the_published_gaussians():
-    # Naeem et al. print one draw of two samples of 10,000 from N(0, I_1000), with no seed: theirs and ours differ by
-    # the noise of both.
+    # Naeem et al. print one draw of two samples of 10,000 from N(0, I_1000), with no seed. Their own package gives
+    # other numbers at every draw: the density is between 0.86 and 1.15 in a handful. What can be held to 1 % is the
+    # same draw by their package; what they print, to the noise of one draw.
     x, y = torch.randn(2, 10_000, 1000, generator=generator(0))
     found = manifold_metrics(x, y, k=5)
     published = {"precision": 0.4772, "recall": 0.4705, "density": 1.0555, "coverage": 0.9735}
     for name, value in published.items():
         assert abs(found[name] - value) < 2.5 * math.sqrt(2) * found[f"{name}_se"]
         assert found[f"{name}_se"] < 0.06 * value
-    # The same draw by another road has the same numbers.
-    plain = by_all_distances(x, y, 5)
-    for name, value in plain.items():
+    for name, value in by_their_package(x, y, 5).items():
         assert found[name] == pytest.approx(value, rel=1e-3)
