@@ -206,6 +206,13 @@ def _table(results: dict[str, Any]) -> str:
         lines.append(
             f"| {name} | {t['steps']:,} | {t['seconds'] / 60:.0f} | {shares} | {a['chance']:.3f} | {published} |"
         )
+    lines += ["", "Of the notes of a bar, the share that comes back, running freely:", ""]
+    bars = [1, 2, 3, 4, 8, 12, 16]
+    lines += [f"| system | {' | '.join(f'bar {bar}' for bar in bars)} |", "|---" * (len(bars) + 1) + "|"]
+    for name, found in results.items():
+        shares = found["accuracy"]["bars_free_running"]
+        cells = [f"{shares[bar - 1]:.2f}" if bar <= len(shares) else "" for bar in bars]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", "| system | path | nats a symbol above the ends, halfway | largest leap |", "|---|---|---|---|"]
     for name, found in results.items():
         for space in ("latent", "data"):

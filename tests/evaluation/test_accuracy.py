@@ -77,6 +77,18 @@ def test_shares_are_those_of_a_case_that_is_counted_by_hand():
     assert found["notes_free_running"] == pytest.approx(np.mean([1, 3 / 8, 2 / 3]))
 
 
+def test_notes_are_told_bar_by_bar(monkeypatch):
+    monkeypatch.setattr("vaekit.evaluation.accuracy.STEPS_PER_BAR", 4)
+    found = accuracy_metrics(model_of(Successor()), X, Identity())
+    assert found["bars_free_running"] == pytest.approx([(4 + 3 + 2) / 10, 4 / 9])
+    assert found["bars_teacher_forced"] == pytest.approx([9 / 10, (4 + 4) / 9])
+    monkeypatch.setattr("vaekit.evaluation.accuracy.STEPS_PER_BAR", 5)  # the last bar is what is left
+    assert len(accuracy_metrics(model_of(Successor()), X[2:], Identity())["bars_sampled"]) == 2
+    rests = np.ones((2, STEPS), np.uint8)
+    rests[0, 0] = 40
+    assert accuracy_metrics(model_of(Successor()), rests, Identity())["bars_free_running"] == [1.0, None]
+
+
 def test_what_is_drawn_comes_back_as_often_as_it_is_probable():
     x = np.tile(X[:1], (1000, 1))
     # Each guess has the odds e to 89: free-running draws go astray and rarely come back.
@@ -110,7 +122,7 @@ def test_rests_alone_have_no_share_of_notes():
 
 def test_other_symbols_have_no_notes():
     found = accuracy_metrics(model_of(Successor(levels=64)), X % 64, Identity())
-    assert not any("notes" in name for name in found if name != "protocol")
+    assert not any("notes" in name or "bars" in name for name in found if name != "protocol")
     assert "notes" not in found["protocol"]
 
 

@@ -18,7 +18,7 @@ from vaekit.evaluation.likelihood import mean_and_error
 from vaekit.evaluation.posterior import evaluating
 from vaekit.models import VAE
 from vaekit.models.base import seed_of, seeded
-from vaekit.music.tokens import NO_EVENT, NOTE_OFF, SYMBOLS
+from vaekit.music.tokens import NO_EVENT, NOTE_OFF, STEPS_PER_BAR, SYMBOLS
 
 # What of the families is measured of numbers, and why symbols will not do.
 _OF_NUMBERS = {
@@ -62,7 +62,8 @@ def accuracy_metrics(
     reaches: of a melody, that no note begins and none ends.
 
     Of melodies, `notes` are counted beside these: the share of the steps where a note begins whose symbol, the pitch,
-    comes back. Nothing is won there by guessing what is common.
+    comes back. Nothing is won there by guessing what is common. Told bar by bar they show how far into a melody the
+    code reaches: where the share falls to that of a decoder without a code, the code says nothing any more.
 
     References:
         A hierarchical latent vector model for learning long-term structure in music (Roberts et al., 2018), table 1,
@@ -81,12 +82,14 @@ def accuracy_metrics(
     Returns:
         `teacher_forced`, `free_running` and `sampled`, means over sequences of each one's share, and `chance`; for
         melodies the same of notes, `notes_teacher_forced` and so on, of the sequences that have any, and `notes`, how
-        many begin in all of them; each share with its `_se`, the standard error over sequences; and the `protocol`.
+        many begin in all of them; each share with its `_se`, the standard error over sequences; of all notes of each
+        bar the share that comes back, in lists, `bars_teacher_forced` and so on; and the `protocol`.
 
     Raises:
         RequestError: If the model is none of sequences of symbols, or the temperature is negative.
     """
     shares: dict[str, list[Tensor]] = {}
+    bars: dict[str, Tensor] = {}
     notes = common = 0
     melodies = False
     with evaluating(model):
@@ -117,13 +120,26 @@ def accuracy_metrics(
                 if melodies and name != "chance":
                     of_notes = (right * begins)[some].sum(1) / begins[some].sum(1)
                     shares.setdefault(f"notes_{name}", []).append(of_notes)
+                    bars[name] = bars.get(name, 0.0) + _by_bar(right * begins)
+            if melodies:
+                bars["all"] = bars.get("all", 0.0) + _by_bar(begins.double())
             if advance is not None:
                 advance(len(block))
     result: dict[str, Any] = {"notes": notes} if melodies else {}
     for name, parts in shares.items():
         if len(values := torch.cat(parts)):
             result[name], result[f"{name}_se"] = mean_and_error(values)
+    for name in bars.keys() - {"all"}:
+        result[f"bars_{name}"] = [
+            right / count if count else None
+            for right, count in zip(bars[name].tolist(), bars["all"].tolist(), strict=True)
+        ]
     return result | {"protocol": _protocol(len(x), temperature, melodies, seed)}
+
+
+def _by_bar(marks: Tensor) -> Tensor:
+    """Add up marks of steps, shape `(n, steps)`, over examples and over the steps of each bar."""
+    return torch.stack([bar.sum() for bar in marks.split(STEPS_PER_BAR, dim=1)])
 
 
 def _likeliest(p: AutoregressiveSequence, x: Tensor) -> Tensor:
