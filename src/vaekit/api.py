@@ -126,10 +126,12 @@ def train(
             run.check_free(force=force)
         dataset = load_dataset("mnist" if data is None else data, **(data_options or {}))
     _check_settings(settings)
-    engine = engine_for(settings["devices"], settings["strategy"], settings["precision"])
     with seeded(settings["seed"]):
         plan = plan_for(recipe, dataset, arguments)
         plan = plan.with_options(clip=settings["clip"], patience=settings["patience"])
+    engine = engine_for(
+        settings["devices"], settings["strategy"], settings["precision"], phases=len(plan.model.phases())
+    )
     config = make_record(
         named, plan, dataset, arguments=arguments, settings=settings, defaults=SETTINGS, directory=run.directory
     )

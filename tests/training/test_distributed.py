@@ -1,6 +1,7 @@
 r"""Two processes that share a batch are one process with the whole batch."""
 
 import json
+import math
 import os
 import runpy
 import subprocess
@@ -81,6 +82,18 @@ def test_the_command_line_says_everything_once(tmp_path):
     assert done.stderr.count("\n") == 2, done.stderr
     command = json.loads((tmp_path / "run" / "config.json").read_text())["command"]
     assert "--devices 2 --strategy ddp" in command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["factor-vae", "aae"])
+def test_a_model_of_two_phases_is_shared(tmp_path, recipe):
+    words = [*TRAIN[2:], "--devices", "2", "--strategy", "ddp", "--rival-hidden", "8", "--epochs", "2"]
+    done = start(tmp_path, "train", recipe, *words, "--out", "run", "--no-progress")
+    assert done.returncode == 0, done.stderr
+    history = Run(tmp_path / "run").history
+    losses = [column for column in history if "discriminator" in column]
+    assert losses
+    assert all(math.isfinite(value) for column in losses for value in history[column])
 
 
 STOP = """

@@ -185,7 +185,12 @@ class SharedEngine:
 
 
 def engine_for(
-    devices: int | str = 1, strategy: str = "auto", precision: str = "32-true", *, accelerator: str = "auto"
+    devices: int | str = 1,
+    strategy: str = "auto",
+    precision: str = "32-true",
+    *,
+    accelerator: str = "auto",
+    phases: int = 1,
 ) -> Engine:
     r"""Return the engine that was asked for, not yet launched.
 
@@ -194,6 +199,8 @@ def engine_for(
         strategy: How they share it, such as "ddp".
         precision: Of the arithmetic, in Fabric's words.
         accelerator: The kind of device, in Fabric's words; "auto" takes the best.
+        phases: Of a step. In each of several some parameters have no gradient, for which "ddp" would wait forever;
+            it is then told to look for them, as "ddp_find_unused_parameters_true".
 
     Raises:
         RequestError: If they cannot be had here.
@@ -207,6 +214,8 @@ def engine_for(
         return SingleDevice(accelerator)
     from lightning_fabric import Fabric
 
+    if phases > 1 and (strategy == "ddp" or (strategy == "auto" and devices not in (1, "1", "auto"))):
+        strategy = "ddp_find_unused_parameters_true"
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # that all is well is no news
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*AMP with fp16 is not supported on CPU.*")  # refused below
