@@ -1,6 +1,6 @@
 r"""Data with known factors of variation: from combinations of factors to examples and back."""
 
-__all__ = ["FactorArrays", "FactorRows", "FactorizedData", "Factors", "known_factors"]
+__all__ = ["FactorArrays", "FactorRows", "FactorizedData", "Factors", "OnGrid", "known_factors"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -133,7 +133,27 @@ class Factors:
         return np.stack([generator.integers(size, size=n) for size in self.sizes], axis=1)
 
 
-class FactorArrays:
+class OnGrid:
+    r"""What data on a grid of factors answer by the grid alone; the rest of `FactorizedData` is `images`."""
+
+    factors: Factors
+
+    @property
+    def factor_names(self) -> tuple[str, ...]:
+        """Names of the factors."""
+        return self.factors.names
+
+    @property
+    def factor_sizes(self) -> tuple[int, ...]:
+        """Number of classes of each factor."""
+        return self.factors.sizes
+
+    def sample_factors(self, n: int, generator: np.random.Generator) -> Classes:
+        """Draw n combinations, every factor uniform and independent."""
+        return self.factors.sample(n, generator)
+
+
+class FactorArrays(OnGrid):
     r"""Examples in an array with the factors of each: `FactorizedData` made of what is at hand.
 
     Arguments:
@@ -190,20 +210,6 @@ class FactorArrays:
             scale = np.maximum(np.array(self.factors.sizes) - 1, 1)
             _, found = cKDTree(present / scale).query(self.factors.classes(missing) / scale, p=1)
             self._row[missing] = found
-
-    @property
-    def factor_names(self) -> tuple[str, ...]:
-        """Names of the factors."""
-        return self.factors.names
-
-    @property
-    def factor_sizes(self) -> tuple[int, ...]:
-        """Number of classes of each factor."""
-        return self.factors.sizes
-
-    def sample_factors(self, n: int, generator: np.random.Generator) -> Classes:
-        """Draw n combinations, every factor uniform and independent."""
-        return self.factors.sample(n, generator)
 
     def images(self, factors: Integers) -> NDArray[Any]:
         """Return the examples of combinations, shape `(n, *shape)`."""

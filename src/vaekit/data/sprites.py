@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.data.dataset import Dataset, Split
-from vaekit.data.factors import Classes, FactorizedData, FactorRows, Factors, Integers
+from vaekit.data.factors import FactorizedData, FactorRows, Factors, Integers, OnGrid
 from vaekit.data.progress import tracked
 from vaekit.data.rows import Subset
 from vaekit.errors import RequestError
@@ -124,7 +124,7 @@ def _inside(shape: int, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArr
     return inside
 
 
-class Sprites:
+class Sprites(OnGrid):
     r"""All 737,280 sprites, none of them held: `FactorizedData`.
 
     Arguments:
@@ -145,20 +145,6 @@ class Sprites:
     def __init__(self, size: int = _SIZE) -> None:
         _check_size(size)
         self.size = size
-
-    @property
-    def factor_names(self) -> tuple[str, ...]:
-        """Colour, shape, scale, orientation, position_x, position_y."""
-        return self.factors.names
-
-    @property
-    def factor_sizes(self) -> tuple[int, ...]:
-        """1, 3, 6, 40, 32, 32."""
-        return self.factors.sizes
-
-    def sample_factors(self, n: int, generator: np.random.Generator) -> Classes:
-        """Draw n combinations, every factor uniform and independent."""
-        return self.factors.sample(n, generator)
 
     def images(self, factors: Integers) -> NDArray[np.uint8]:
         """Render combinations; see `render`."""
@@ -243,7 +229,7 @@ def _dataset(name: str, data: FactorizedData, factors: Factors, source: str) -> 
     )
 
 
-class PackedSprites:
+class PackedSprites(OnGrid):
     r"""Bits held in eighths of bytes, with the factors of each image: `FactorizedData`.
 
     Arguments:
@@ -258,20 +244,6 @@ class PackedSprites:
         self._packed, self._shape = packed, shape
         self._row = np.empty_like(order)
         self._row[order] = np.arange(len(order))
-
-    @property
-    def factor_names(self) -> tuple[str, ...]:
-        """Names of the factors."""
-        return self.factors.names
-
-    @property
-    def factor_sizes(self) -> tuple[int, ...]:
-        """Number of classes of each factor."""
-        return self.factors.sizes
-
-    def sample_factors(self, n: int, generator: np.random.Generator) -> Classes:
-        """Draw n combinations, every factor uniform and independent."""
-        return self.factors.sample(n, generator)
 
     def images(self, factors: Integers) -> NDArray[np.uint8]:
         """Return the images of combinations, uint8 of shape `(n, 1, height, width)`."""
