@@ -17,7 +17,7 @@ def aae_cluster(
     data: "DataSpec",
     *,
     categories: int = 30,
-    style_dim: int = 5,
+    style_dim: int = 3,
     category_generator: float = 2.0,
     style_generator: float = 1.0,
     warmup: float | None = None,
