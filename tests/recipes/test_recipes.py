@@ -200,6 +200,8 @@ def test_a_gaussian_decoder_starts_at_the_mean_and_leaves_the_scales_alone():
         ("aevb", REALS, {"patience": 0}, "patience is 0"),
         ("iwae-burda", MNIST, {"k": 0}, "samples is 0"),
         ("iwae-burda", MNIST, {"k": 5, "warmup": 3.0}, "warmup is 3 with k=5; the importance-weighted bound has no"),
+        ("hierarchical", MNIST, {"k": 5, "warmup": 3.0}, "warmup is 3 with k=5; the importance-weighted bound has no"),
+        ("beta-vae", MNIST, {"capacity": 25.0, "warmup": 3.0}, "warmup is 3 with capacity=25, which grows by itself"),
     ],
 )
 def test_wrong_arguments_are_refused(name, data, arguments, words):
@@ -266,8 +268,19 @@ def test_the_discriminator_has_the_papers_step_size():
     assert list(plan.model.phases()) == ["bound", "discriminator"]
 
 
+def test_the_weight_of_a_beta_vae_is_there_from_the_first_step():
+    assert recipes.get("beta-vae")(MNIST).model.objective.schedules["beta"] == Constant(4.0)
+
+
 def test_shared_arguments_are_refused_where_they_mean_nothing():
-    for name, argument in (("iwae", "warmup"), ("aevb", "channels"), ("hierarchical", "latent_dim")):
+    for name, argument in (
+        ("iwae", "warmup"),
+        ("beta-tcvae", "warmup"),
+        ("factor-vae", "warmup"),
+        ("info-vae", "warmup"),
+        ("aevb", "channels"),
+        ("hierarchical", "latent_dim"),
+    ):
         assert argument not in inspect.signature(recipes.get(name)).parameters
         with pytest.raises(TypeError, match=f"unexpected arguments: {argument}"):
             recipes.get(name)(MNIST, **{argument: 3})

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vaekit.plan import DataSpec, Plan
 
 
-@sharing(compose, latent_dim=10)
+@sharing(compose, without=("warmup",), latent_dim=10)
 def beta_tcvae(
     data: "DataSpec",
     *,
@@ -31,6 +31,5 @@ def beta_tcvae(
     """
     from vaekit.objectives import TotalCorrelation
 
-    return compose(
-        data, Parts(objective=lambda _: TotalCorrelation(beta, data.size, estimator)), **{**shared, "warmup": 0.0}
-    )
+    parts = Parts(objective=lambda _: TotalCorrelation(beta, data.size, estimator))
+    return compose(data, parts, **shared, warmup=0.0)

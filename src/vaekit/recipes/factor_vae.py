@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vaekit.plan import DataSpec, Plan
 
 
-@sharing(compose, latent_dim=10)
+@sharing(compose, without=("warmup",), latent_dim=10)
 def factor_vae(
     data: "DataSpec", *, gamma: float = 35.0, rival_hidden: tuple[int, ...] = (1000,) * 6, **shared: Any
 ) -> "Plan":
@@ -31,4 +31,4 @@ def factor_vae(
         objective=lambda _: FactorVAE(gamma, shared["latent_dim"], rival_hidden),
         plan={"phases": {"discriminator": {"learning_rate": 1e-4, "betas": (0.5, 0.9)}}},
     )
-    return compose(data, parts, **{**shared, "warmup": 0.0})
+    return compose(data, parts, **shared, warmup=0.0)

@@ -48,6 +48,10 @@ def hierarchical(
             f"latent_dims are {latent_dims} and hidden {hidden}; expected two numbers of each, one for each layer: "
             "pass --latent-dims 100,50 --hidden 200,100"
         )
+    if k != 1 and shared["warmup"]:
+        raise RequestError(
+            f"warmup is {shared['warmup']:g} with k={k}; the importance-weighted bound has no rate to weigh: pass --k 1"
+        )
     (one, two), (wide, narrow) = latent_dims, hidden
     name = data.suggested if likelihood == "auto" else likelihood
     low, high, density = DiagonalGaussian(one), DiagonalGaussian(two), likelihood_of(name, data.shape)

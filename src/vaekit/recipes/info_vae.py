@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vaekit.plan import DataSpec, Plan
 
 
-@sharing(compose, latent_dim=10)
+@sharing(compose, without=("warmup",), latent_dim=10)
 def info_vae(
     data: "DataSpec",
     *,
@@ -36,4 +36,4 @@ def info_vae(
     # Where the rate has no weight, the bound says nothing about which weights to keep.
     plan = {"select": "last"} if alpha == 1 else {}
     parts = Parts(objective=lambda _: InfoVAE(alpha, scale, kernel), plan=plan)
-    return compose(data, parts, **{**shared, "warmup": 0.0})
+    return compose(data, parts, **shared, warmup=0.0)
