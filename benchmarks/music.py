@@ -271,11 +271,12 @@ def main() -> None:
             known[steps] = NGram(np.asarray(data.train.x[:]), data.levels, ORDER)
         return known[steps]
 
+    kept = json.loads(options.out.read_text()) if options.accuracy else {}
     results: dict[str, Any] = {}
     for name in options.systems:
         run = _trained(name, options.runs, options)
         if options.accuracy:
-            results[name] = json.loads(options.out.read_text())["results"][name] | {"accuracy": _accuracy(run, options)}
+            results[name] = kept["results"][name] | {"accuracy": _accuracy(run, options)}
         else:
             results[name] = _measured(run, language, options)
         print(
@@ -283,7 +284,8 @@ def main() -> None:
         )
     table = _table(results)
     print(table)
-    write(options.out, PROTOCOL, {"published": PUBLISHED, "results": _finite(results)})
+    source = {"all_but_accuracy": kept["machine"]} if kept else {}  # where what is kept was measured
+    write(options.out, PROTOCOL, {**source, "published": PUBLISHED, "results": _finite(results)})
     about = f"# MusicVAE on {Path(options.data).name}\n\nProtocol: {PROTOCOL}.\n\n"
     options.out.with_suffix(".md").write_text(about + table)
 

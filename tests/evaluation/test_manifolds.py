@@ -147,7 +147,7 @@ def test_agreement_with_the_package_of_the_authors(dims, k):
 @pytest.mark.slow
 def test_the_published_gaussians():
     # Naeem et al. print one draw of two samples of 10,000 from N(0, I_1000), with no seed. Their own package gives
-    # other numbers at every draw: the density is between 0.86 and 1.15 in a handful. What can be held to 1 % is the
+    # other numbers at every draw: densities of 0.86 and 1.15 in two of them. What can be held to 1 % is the
     # same draw by their package; what they print, to the noise of one draw.
     x, y = torch.randn(2, 10_000, 1000, generator=generator(0))
     found = manifold_metrics(x, y, k=5)

@@ -37,7 +37,8 @@ def aae_cluster(
     Args:
         data: The data's shape and levels.
         categories: Number of clusters.
-        style_dim: Units of the style.
+        style_dim: Units of the style. The default was chosen on MNIST by how many digits are in wrong clusters, which
+            takes labels; without them there is no telling.
         category_generator: Weight of the encoder's loss against the discriminator of categories.
         style_generator: Weight of its loss against the discriminator of styles.
         warmup: Epochs over which category_generator rises from 0; by default 1, or half of all if that is less.

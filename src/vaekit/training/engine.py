@@ -199,8 +199,8 @@ def engine_for(
         strategy: How they share it, such as "ddp".
         precision: Of the arithmetic, in Fabric's words.
         accelerator: The kind of device, in Fabric's words; "auto" takes the best.
-        phases: Of a step. In each of several some parameters have no gradient, for which "ddp" would wait forever;
-            it is then told to look for them, as "ddp_find_unused_parameters_true".
+        phases: Of a step. In each of several some parameters have no gradient, which "ddp" refuses; it is then
+            told to look for them, as "ddp_find_unused_parameters_true".
 
     Raises:
         RequestError: If they cannot be had here.
