@@ -3,6 +3,7 @@ r"""Tables of results: from rows to runs, and from these to numbers beside the p
 import inspect
 import json
 import re
+from dataclasses import replace
 from statistics import mean, stdev
 
 import pytest
@@ -12,7 +13,7 @@ from vaekit.cli import main
 from vaekit.errors import RequestError
 from vaekit.recipes import get
 from vaekit.reproduction import TABLES, Row, Table, reproduce
-from vaekit.reproduction.reproduce import _slug
+from vaekit.reproduction.files import folder_of
 from vaekit.runs import Run
 
 TABLE = Table(
@@ -73,6 +74,48 @@ def test_what_is_there_is_used_and_what_is_not_is_made(folders, no_report, monke
     assert list(rows_of(path)) == ["weighted, k=2", "weighted, k=2, twice"]
 
 
+def test_a_table_keeps_what_it_had(folders, no_report, tmp_path):
+    first = rows_of(reproduce("tiny", rows="plain; weighted, k=2", seeds=1, **folders))
+    elsewhere = {**folders, "runs": str(tmp_path / "elsewhere")}
+    path = reproduce("tiny", rows="plain", seeds=2, first_seed=10, **elsewhere)
+    found = rows_of(path)
+    assert found["weighted, k=2"] == first["weighted, k=2"]
+    assert found["plain"]["seeds"] == [0, 10, 11]
+    values = [Run(f"{tmp_path}/elsewhere/tiny/plain-seed{seed}").metrics["test"]["nll"] for seed in (10, 11)]
+    assert found["plain"]["values"]["nll"] == first["plain"]["values"]["nll"] + values
+    assert found["plain"]["short_by"] == pytest.approx(mean(found["plain"]["values"]["nll"]) - 10)
+    assert f"{mean(found['plain']['values']['nll']):.2f}" in path.read_text()
+    # A seed that is made again counts once, as it is now; other arguments or another protocol are another row.
+    again = rows_of(reproduce("tiny", rows="plain", seeds=1, first_seed=10, **elsewhere))
+    assert again["plain"] == found["plain"]
+    for other in ({"epochs": 2}, {"nll_samples": 4}):
+        alone = {**folders, "runs": str(tmp_path / "other" / next(iter(other)))}
+        other_way = rows_of(reproduce("tiny", rows="plain", seeds=1, first_seed=5, **alone, **other))
+        assert other_way["plain"]["seeds"] == [5]
+        assert other_way["weighted, k=2"] == first["weighted, k=2"]
+
+
+def test_a_table_measured_otherwise_is_written_anew(folders, no_report, monkeypatch):
+    reproduce("tiny", rows="plain; weighted, k=2", seeds=1, **folders)
+    monkeypatch.setitem(TABLES, "tiny", replace(TABLE, columns=("elbo", "rate")))
+    found = rows_of(reproduce("tiny", rows="plain", seeds=1, **folders))
+    assert list(found) == ["plain", "weighted, k=2"]
+    assert all(list(row["values"]) == ["elbo", "rate"] for row in found.values())
+    gone = {**folders, "runs": folders["runs"] + "2"}
+    monkeypatch.setitem(TABLES, "tiny", replace(TABLE, columns=("nll",)))
+    assert list(rows_of(reproduce("tiny", rows="plain", seeds=1, **gone))) == ["plain"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"rows": [1]}'])
+def test_a_file_that_is_no_table_is_not_written_over(content, folders, no_report, tmp_path):
+    path = tmp_path / "out" / "tiny.json"
+    path.write_text(content)
+    with pytest.raises(RequestError, match=r"tiny\.json is not a table of results; .* move it away"):
+        reproduce("tiny", rows="plain", seeds=1, **folders)
+    assert path.read_text() == content
+    assert not (tmp_path / "runs").exists()
+
+
 def test_an_unfinished_run_is_gone_on_with(folders, no_report):
     whole = vaekit.train(
         "vae", "digits", out=f"{folders['runs']}/whole", epochs=3, hidden=(8,), latent_dim=2, warmup=0.0,
@@ -105,6 +148,7 @@ def test_a_run_that_was_made_otherwise_is_not_taken_for_the_row(folders, no_repo
         (["mnits"], "unknown table 'mnits'; expected one of mnist, .* Did you mean 'mnist'"),
         (["mnist", "--rows", "vae"], "--rows has 'vae'; expected names of rows .* VAE; IWAE"),
         (["mnist", "--seeds", "0"], "seeds is 0"),
+        (["mnist", "--first-seed", "-1"], "first-seed is -1"),
         (["mnist", "--out", "/nowhere"], "expected a folder that exists"),
     ],
 )
@@ -119,7 +163,7 @@ def test_wrong_requests_are_refused(arguments, message, capsys, tmp_path, monkey
 @pytest.mark.parametrize("name", TABLES)
 def test_the_tables_ask_for_what_the_recipes_have(name):
     table = TABLES[name]
-    assert len({_slug(row.name) for row in table.rows}) == len(table.rows)
+    assert len({folder_of(row, 0) for row in table.rows}) == len(table.rows)
     for row in table.rows:
         known = inspect.signature(get(row.recipe)).parameters
         assert row.arguments.keys() <= known.keys()
