@@ -113,7 +113,7 @@ KILLED = """
 import hashlib, json, os, random, signal, sys
 from pathlib import Path
 import torch
-import torch.utils.tensorboard  # here once, and not in every child
+import torch._dynamo, torch.utils.tensorboard  # here once, and not in every child
 import vaekit
 from vaekit.data.transforms import Binarise
 from vaekit.plan import DataSpec
@@ -123,6 +123,7 @@ from vaekit.training import fit, loop
 root = Path(sys.argv[1])
 loop.CHECKPOINT_SECONDS = 0.0
 data = vaekit.load_dataset("digits")
+get("vae")(DataSpec.of(data), hidden=(8,))  # imports what it needs
 write = loop.save_checkpoint
 
 def job(name, kill_step=None, kill_write=None):
