@@ -37,9 +37,9 @@ def reproduce(
     falls short of the published one stays, with how much it is short by.
 
     Arguments:
-        table: Which one: mnist, mnist-static, mnist-autoencoders, mnist-priors, mnist-categories, mnist-codes, faces,
-            faces-codes or sprites, which two processors can make; or published-mnist, published-mnist-static or
-            published-sprites, which want a GPU.
+        table: Which one: mnist, mnist-static, mnist-autoencoders, mnist-priors, mnist-categories, mnist-styles,
+            mnist-codes, faces, faces-codes or sprites, which two processors can make; or published-mnist,
+            published-mnist-static, published-draw or published-sprites, which want a GPU.
         data: Where the data are of a table on data that do not ship: for faces and faces-codes, a folder of CelebA; by
             default celeba, here.
         rows: Only these, by name or the start of a name, with semicolons between; the others stay as they are.
