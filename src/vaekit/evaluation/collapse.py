@@ -163,13 +163,13 @@ def _warnings(number: _Numbers) -> Iterator[str]:
         yield (
             f"Only {active:.0f} of {units:.0f} units are active, so nearly all of z is unused. If reconstructions are "
             "poor, let the weight of the rate rise over more epochs (--warmup 10) or lower it (--beta 0.5); if they "
-            f"are good, the data need no more, and --latent-dim {2 * active:.0f} would do."
+            f"are good, the data need no more, and {2 * active:.0f} units in all would do (--latent-dim)."
         )
     elif active <= units / 2 and units >= 4:
         yield (
             f"{units - active:.0f} of {units:.0f} units are inactive. They cost nothing and do no harm, but "
-            f"--latent-dim {math.ceil(1.25 * active):.0f} would do as well; should more of them be of use, let the "
-            "weight of the rate rise over more epochs (--warmup 10)."
+            f"{math.ceil(1.25 * active):.0f} in all would do as well (--latent-dim); should more of them be of use, let "
+            "the weight of the rate rise over more epochs (--warmup 10)."
         )
     perplexity, codes = number("perplexity"), number("codes")
     if perplexity < _IDLE * codes:
