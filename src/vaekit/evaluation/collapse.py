@@ -168,8 +168,8 @@ def _warnings(number: _Numbers) -> Iterator[str]:
     elif active <= units / 2 and units >= 4:
         yield (
             f"{units - active:.0f} of {units:.0f} units are inactive. They cost nothing and do no harm, but "
-            f"{math.ceil(1.25 * active):.0f} in all would do as well (--latent-dim); should more of them be of use, let "
-            "the weight of the rate rise over more epochs (--warmup 10)."
+            f"{math.ceil(1.25 * active):.0f} in all would do as well (--latent-dim); should more of them be of use, "
+            "let the weight of the rate rise over more epochs (--warmup 10)."
         )
     perplexity, codes = number("perplexity"), number("codes")
     if perplexity < _IDLE * codes:

@@ -1,6 +1,6 @@
 r"""The adversarial autoencoder that is told a few labels."""
 
-__all__ = ["aae_semi", "categorical_parts"]
+__all__ = ["aae_semi", "categorical"]
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,33 +12,36 @@ if TYPE_CHECKING:
     from vaekit.plan import DataSpec, Plan
 
 
-def categorical_parts(
+@sharing(compose, without=("warmup", "latent_dim"), hidden=(600, 600), activation="relu", epochs=60)
+def categorical(
+    data: "DataSpec",
     categories: int,
-    style_dim: int,
-    generator: tuple[float, float],
-    rival_hidden: tuple[int, ...],
-    rival_learning_rate: float,
-    noise_level: float,
-    warmup: float,
-    labelled: "Labelled | None" = None,
-    supervision: float = 1.0,
-) -> Parts:
-    r"""Return the parts of an adversarial autoencoder whose code is a category and a style.
+    labelled: "Labelled | None",
+    supervision: float,
+    *,
+    style_dim: int = 10,
+    category_generator: float = 2.0,
+    style_generator: float = 2.0,
+    warmup: float | None = None,
+    noise_level: float = 0.3,
+    rival_hidden: tuple[int, ...] = (200, 200),
+    rival_learning_rate: float = 3e-4,
+    **shared: Any,
+) -> "Plan":
+    """Return the plan of an adversarial autoencoder whose code is a category and a style.
 
-    Arguments:
-        categories: Number of categories.
+    One discriminator holds the category to one-hot vectors, all equally likely, another the style to N(0, I), and a
+    cross-entropy, weighed by `supervision`, the category of `labelled` examples to their label.
+
+    Args:
         style_dim: Units of the style.
-        generator: Weights of the encoder's losses against the discriminators of categories and of styles.
+        category_generator: Weight of the encoder's loss against the discriminator of categories.
+        style_generator: Weight of its loss against the discriminator of styles.
+        warmup: Epochs over which category_generator rises from 0, for a code that is made one-hot before it says
+            anything of x is the same for all x; by default 1, or half of all if that is less.
+        noise_level: Standard deviation of the noise on what the encoder sees in training.
         rival_hidden: Widths of the hidden layers of each discriminator.
         rival_learning_rate: Adam's first step size for the discriminators.
-        noise_level: Standard deviation of the noise on what the encoder sees in training.
-        warmup: Epochs over which the weight against the discriminator of categories rises from 0: a code that is
-            made one-hot before it says anything of x is the same for all x.
-        labelled: Examples whose labels may be seen.
-        supervision: Weight of their cross-entropy.
-
-    Raises:
-        RequestError: If a number is out of its range.
     """
     from vaekit.distributions.category_style import CategoryStyle
     from vaekit.models import VAE
@@ -47,16 +50,16 @@ def categorical_parts(
     from vaekit.objectives.reconstruction import GaussianNoise
     from vaekit.recipes.build import rate_schedule
 
-    category, style = generator
-    return Parts(
+    rise = min(1.0, max(shared["epochs"], 0) / 2) if warmup is None else warmup
+    parts = Parts(
         # Labels keep categories apart from the start; clusters have none.
-        posterior=lambda latent_dim: CategoryStyle(categories, style_dim, normalised=labelled is None),
+        posterior=lambda _: CategoryStyle(categories, style_dim, normalised=labelled is None),
         objective=lambda _: AdversarialCategories(
             categories,
             style_dim,
             labelled,
-            category=rate_schedule(category, warmup, cycles=1),
-            style=style,
+            category=rate_schedule(category_generator, rise, cycles=1),
+            style=style_generator,
             supervision=supervision,
             hidden=rival_hidden,
             noise=GaussianNoise(noise_level),
@@ -70,6 +73,7 @@ def categorical_parts(
             "phases": {"discriminator": {"learning_rate": rival_learning_rate}},
         },
     )
+    return compose(data, parts, **shared, latent_dim=categories + style_dim, warmup=0.0)
 
 
 def labelled_rows(labels: Any, count: int, classes: int) -> Any:
@@ -135,21 +139,8 @@ def _labelled(data: "DataSpec", count: int, transform: str, likelihood: str) -> 
     return Labelled(torch.tensor(x), torch.from_numpy(data.examples.labels[rows]), seen)
 
 
-@sharing(compose, without=("warmup", "latent_dim"), hidden=(600, 600), activation="relu", epochs=60)
-def aae_semi(
-    data: "DataSpec",
-    *,
-    labelled: int = 1000,
-    style_dim: int = 10,
-    supervision: float = 20.0,
-    category_generator: float = 2.0,
-    style_generator: float = 2.0,
-    warmup: float | None = None,
-    noise_level: float = 0.3,
-    rival_hidden: tuple[int, ...] = (200, 200),
-    rival_learning_rate: float = 3e-4,
-    **shared: Any,
-) -> "Plan":
+@sharing(categorical)
+def aae_semi(data: "DataSpec", *, labelled: int = 1000, supervision: float = 20.0, **shared: Any) -> "Plan":
     """Adversarial autoencoder that is told a few labels: its code is the class, by softmax, and the style.
 
     Adversarial autoencoders (Makhzani et al., 2015), section 5. One discriminator holds the class to one-hot vectors,
@@ -161,25 +152,7 @@ def aae_semi(
     Args:
         data: The data's shape and levels, and their classes.
         labelled: Training examples whose label is known, as many of each class; 0 for all.
-        style_dim: Units of the style.
         supervision: Weight of the cross-entropy of labelled examples.
-        category_generator: Weight of the encoder's loss against the discriminator of classes.
-        style_generator: Weight of its loss against the discriminator of styles.
-        warmup: Epochs over which category_generator rises from 0; by default 1, or half of all if that is less.
-        noise_level: Standard deviation of the noise on what the encoder sees in training.
-        rival_hidden: Widths of the hidden layers of each discriminator.
-        rival_learning_rate: Adam's first step size for the discriminators.
     """
     known = _labelled(data, labelled, shared["transform"], shared["likelihood"])
-    parts = categorical_parts(
-        data.classes or 0,
-        style_dim,
-        (category_generator, style_generator),
-        rival_hidden,
-        rival_learning_rate,
-        noise_level,
-        min(1.0, max(shared["epochs"], 0) / 2) if warmup is None else warmup,
-        known,
-        supervision,
-    )
-    return compose(data, parts, **shared, latent_dim=(data.classes or 0) + style_dim, warmup=0.0)
+    return categorical(data, data.classes or 0, known, supervision, **shared)
