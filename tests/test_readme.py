@@ -1,5 +1,6 @@
 r"""The documentation keeps its word: its examples run, its commands parse, its tables and links are right."""
 
+import ast
 import functools
 import inspect
 import re
@@ -99,6 +100,36 @@ def test_the_map_shows_the_tree():
     files = {path.name for path in package.glob("*.py")} - {"__init__.py"}
     folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
     assert shown == files | folders
+
+
+def imported(tree):
+    """What a module imports when it runs, in functions too; imports for types alone do not count."""
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and id(node) not in for_types:
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and id(node) not in for_types:
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_a_module_imports_from_those_above_it_on_the_map():
+    order = re.findall(r"^  ([a-z_]+)(?:\.py|/) ", "".join(blocks("ARCHITECTURE.md", "")), re.MULTILINE)
+    package, upwards = ROOT / "src" / "vaekit", []
+    for path in sorted(package.rglob("*.py")):
+        own = path.relative_to(package).parts[0].removesuffix(".py")
+        if own not in order:  # __init__.py, which is above all
+            continue
+        for name in imported(ast.parse(path.read_text())):
+            part = name.split(".")[1] if name.startswith("vaekit.") else own
+            if part in order and order.index(part) > order.index(own):
+                upwards.append(f"{path.relative_to(package)} imports {name}")
+    assert not upwards
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from vaekit.data import load_dataset
-from vaekit.data.melodies import load_melodies
+from vaekit.data.melodies import load_melodies, shipped_tunes
 from vaekit.errors import RequestError
 from vaekit.music import NO_EVENT, NOTE_OFF, Melody, Metre, Note, notes_of, write_midi
 from vaekit.music.bars import stretches, upbeat, windows
 from vaekit.music.midi import midi
-from vaekit.music.tunes import load_tunes
 
 pytest.importorskip("symusic")
 
@@ -248,7 +247,7 @@ def test_the_tunes_that_come_with_vaekit_train_what_melodies_train(bars, windows
     assert (data.shape, data.levels, data.suggested) == ((16 * bars,), 90, "categorical")
     assert sum(map(len, data.splits.values())) >= windows_at_least
     parts = rows(data)
-    starts = {windows(tune.notes, bars)[0].tobytes() for tune in load_tunes() if tune.bars >= bars}
+    starts = {windows(tune.notes, bars)[0].tobytes() for tune in shipped_tunes() if tune.bars >= bars}
     assert {part for start in starts for part in parts if start in parts[part]} == {"train", "validation", "test"}
     for start in starts:
         assert sum(start in part for part in parts.values()) == 1

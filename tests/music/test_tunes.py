@@ -5,11 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
+from vaekit.data.melodies import shipped_tunes
 from vaekit.errors import RequestError
 from vaekit.music import STEPS_PER_BAR, Note, notes_of, tokens_of
-from vaekit.music.tunes import load_tunes, parse_tunes
+from vaekit.music.tunes import parse_tunes
 
-TUNES = {tune.title: tune for tune in load_tunes()}
+TUNES = {tune.title: tune for tune in shipped_tunes()}
 
 
 def parse(music, **fields):
@@ -163,7 +164,7 @@ def test_title_and_origin_are_asked_for_and_comments_are_passed_over():
 
 
 def test_there_are_enough_and_none_is_there_twice():
-    assert len(load_tunes()) == len(TUNES) >= 60
+    assert len(shipped_tunes()) == len(TUNES) >= 60
     assert len({tuple(np.diff(pitches(tune)).tolist()) for tune in TUNES.values()}) == len(TUNES)
     assert sum(tune.bars >= 16 for tune in TUNES.values()) >= 40
 
@@ -203,7 +204,10 @@ def test_openings_as_they_are_known(title, opening):
     assert lengths(tune)[: len(durations)] == durations
 
 
-def test_missing_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("vaekit.music.tunes.FILES", tmp_path)
-    with pytest.raises(RequestError, match="reinstall"):
-        load_tunes()
+def test_missing_or_changed_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("vaekit.data.shipped.FILES", tmp_path)
+    with pytest.raises(RequestError, match=r"melodies\.txt cannot be read .* reinstall"):
+        shipped_tunes()
+    (tmp_path / "melodies.txt").write_text("title: A\norigin: B\nc4")
+    with pytest.raises(RequestError, match=r"melodies\.txt is damaged: .* reinstall"):
+        shipped_tunes()

@@ -1,6 +1,6 @@
 r"""Melodies: MIDI files and scores, in folders or archives, cut into windows of a few bars; and a set of old tunes."""
 
-__all__ = ["ENDINGS", "holds_melodies", "load_melodies", "load_tunes"]
+__all__ = ["ENDINGS", "holds_melodies", "load_melodies", "load_tunes", "shipped_tunes"]
 
 import os
 import zipfile
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vaekit.data.dataset import Dataset, Split, from_arrays
 from vaekit.data.folders import any_below, files_below, read_each
+from vaekit.data.shipped import read_shipped
 from vaekit.errors import RequestError
 from vaekit.music.bars import stretches, windows
 from vaekit.music.melody import Melody
@@ -24,6 +25,7 @@ from vaekit.music.midi import parse_midi
 from vaekit.music.scores import ENDINGS as SCORES
 from vaekit.music.scores import parse_scores
 from vaekit.music.tokens import STEPS_PER_BAR, SYMBOLS
+from vaekit.music.tunes import Tune, parse_tunes
 
 ENDINGS = (*MIDI, *SCORES, ".zip")
 
@@ -127,9 +129,7 @@ def load_tunes(
         >>> load_tunes(bars=2).shape
         (32,)
     """
-    from vaekit.music.tunes import load_tunes as shipped
-
-    melodies = [Melody(tune.notes, title=tune.title, barred=True) for tune in shipped()]
+    melodies = [Melody(tune.notes, title=tune.title, barred=True) for tune in shipped_tunes()]
     data = _assembled(
         melodies,
         "melodies",
@@ -145,6 +145,22 @@ def load_tunes(
     return replace(
         data, source="traditional tunes and themes of old composers, in the public domain, written down anew"
     )
+
+
+def shipped_tunes() -> list[Tune]:
+    r"""Return the melodies that come with vaekit: songs, hymns, dances and themes.
+
+    They are traditional, or their composers have been dead for more than a hundred years.
+
+    Raises:
+        RequestError: If their file is missing or damaged.
+
+    Example:
+        >>> tune = shipped_tunes()[0]
+        >>> tune.title, tune.bars, len(tune.notes)
+        ('Twinkle, Twinkle, Little Star', 24, 84)
+    """
+    return parse_tunes(read_shipped("melodies.txt").decode())
 
 
 def holds_melodies(path: Path) -> bool:

@@ -15,6 +15,7 @@ SHA256 = {
     "t10k-images-idx3-ubyte.gz": "1a1a05eab793c14bb050b398624a11b0ffd1a2953baed553b1b9bd079e2a20be",
     "t10k-labels-idx1-ubyte.gz": "b91679a0acfe4ba0e50a2437a903084cba1f5f92592b016a25a7dfd00455798b",
     "binarized_mnist.npz": "50de2c8299a5a297789293ab2c30f6fc3cb8c359a15e5e88d5501aa18ebb8fa5",
+    "melodies.txt": "a4f68b000d55856adbb7741307a8c0ce1dcb548efed3e5c646149bc71eaac0cd",
     "deepmimic.npz": "6a79170d1e6d4db9d037b5ef3e9e210ef478947251c942366d8d786d207705d3",
 }
 

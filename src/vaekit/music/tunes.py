@@ -1,13 +1,12 @@
-r"""The melodies that come with vaekit, and the text they are written in."""
+r"""Tunes, and the text in which the melodies that come with vaekit are written."""
 
-__all__ = ["Tune", "load_tunes", "parse_tunes"]
+__all__ = ["Tune", "parse_tunes"]
 
 import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
-from vaekit.data.shipped import FILES
 from vaekit.errors import RequestError
 from vaekit.music.tokens import STEPS_PER_BAR, Note
 
@@ -44,30 +43,6 @@ class _Bar(NamedTuple):
     number: int  # as written, from 1
     tones: list[_Tone]
     steps: int
-
-
-def load_tunes() -> list[Tune]:
-    r"""Return the melodies that come with vaekit: songs, hymns, dances and themes.
-
-    They are traditional, or their composers have been dead for more than a hundred years.
-
-    Raises:
-        RequestError: If their file is missing or damaged.
-
-    Example:
-        >>> tune = load_tunes()[0]
-        >>> tune.title, tune.bars, len(tune.notes)
-        ('Twinkle, Twinkle, Little Star', 24, 84)
-    """
-    path = FILES / "melodies.txt"
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(
-            f"the file of melodies {path} cannot be read ({error}); expected it to come with vaekit: "
-            "reinstall vaekit: pip install --force-reinstall --no-deps vaekit"
-        ) from error
-    return parse_tunes(text)
 
 
 def parse_tunes(text: str) -> list[Tune]:
