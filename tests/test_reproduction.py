@@ -95,6 +95,19 @@ def test_a_table_keeps_what_it_had(folders, no_report, tmp_path):
         assert other_way["weighted, k=2"] == first["weighted, k=2"]
 
 
+def test_an_argument_that_came_later_counts_as_its_default(folders, no_report, tmp_path):
+    path = reproduce("tiny", rows="plain", seeds=1, **folders)
+    whole = json.loads(path.with_suffix(".json").read_text())
+    (arguments,) = (row["arguments"] for row in whole["rows"])
+    for value, seeds in ((None, [0, 1]), (False, [1])):
+        del arguments["standardise"]
+        arguments |= {} if value is None else {"standardise": value}
+        path.with_suffix(".json").write_text(json.dumps(whole))
+        elsewhere = {**folders, "runs": str(tmp_path / "elsewhere")}
+        assert rows_of(reproduce("tiny", rows="plain", seeds=1, first_seed=1, **elsewhere))["plain"]["seeds"] == seeds
+        arguments["standardise"] = True
+
+
 def test_a_table_measured_otherwise_is_written_anew(folders, no_report, monkeypatch):
     reproduce("tiny", rows="plain; weighted, k=2", seeds=1, **folders)
     monkeypatch.setitem(TABLES, "tiny", replace(TABLE, columns=("elbo", "rate")))

@@ -34,6 +34,7 @@ class DataSpec:
         context_shape: Shape of what else a conditional model is told of one example, where there is anything.
         mean: Mean of the training examples as fractions of the largest level, shape `shape`; None when a saved
             model is rebuilt, where weights are loaded anyway.
+        deviation: Standard deviation of each entry of examples that are real numbers, shape `shape`; else None.
         examples: The training examples with their labels, for a recipe that takes some of them; None when a saved
             model is rebuilt.
         sequences: Whether a context begins with the number of the example's sequence.
@@ -53,13 +54,14 @@ class DataSpec:
     classes: int | None = None
     context_shape: tuple[int, ...] | None = None
     mean: np.ndarray[Any, Any] | None = field(default=None, compare=False, repr=False)
+    deviation: np.ndarray[Any, Any] | None = field(default=None, compare=False, repr=False)
     examples: "Split | None" = field(default=None, compare=False, repr=False)
     sequences: bool = False
 
     @classmethod
     def of(cls, data: "Dataset") -> "DataSpec":
         """Describe a data set."""
-        from vaekit.data.rows import mean_of
+        from vaekit.data.rows import deviation_of, mean_of
 
         largest = 1 if data.levels is None else data.levels - 1
         mean = mean_of(data.train.x) / largest
@@ -74,6 +76,7 @@ class DataSpec:
             data.classes,
             told,
             mean,
+            deviation_of(data.train.x) if data.levels is None else None,
             data.train,
             sequences=data.train.sequence is not None and told is not None and len(told) == 1,
         )

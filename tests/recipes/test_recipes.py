@@ -125,8 +125,8 @@ def test_vae_takes_its_arguments_at_their_word():
     net = vae(FACES, channels=(4, 6), hidden=(9,)).model
     assert [m.out_channels for m in net.encoder.modules() if isinstance(m, nn.Conv2d)] == [4, 6]
     assert [m.in_channels for m in net.decoder.modules() if isinstance(m, nn.ConvTranspose2d)] == [6, 4]
-    assert isinstance(vae(REALS, activation="tanh").model.encoder.network.layers[1], nn.Tanh)
-    assert vae(REALS, likelihood="gaussian-pixel").model.decoder.head.variance == "pixel"
+    assert isinstance(vae(REALS, activation="tanh").model.encoder.network.network.layers[1], nn.Tanh)
+    assert vae(REALS, likelihood="gaussian-pixel").model.decoder.head.gaussian.variance == "pixel"
     plan = vae(REALS, epochs=3, batch_size=7, learning_rate=0.5)
     assert (plan.epochs, plan.batch_size, plan.learning_rate) == (3, 7, 0.5)
 
@@ -172,9 +172,14 @@ def test_the_decoder_starts_at_the_mean_of_the_data(name):
 
 
 def test_a_gaussian_decoder_starts_at_the_mean_and_leaves_the_scales_alone():
-    plan = recipes.get("vae")(REALS, likelihood="gaussian-pixel")
-    assert isinstance(plan.model.decoder.head, Gaussian)
-    assert plan.model.decoder.network.output.bias.tolist() == [*range(5), *[0.0] * 5]
+    decoder = recipes.get("vae")(REALS, likelihood="gaussian-pixel", standardise=False).model.decoder
+    assert isinstance(decoder.head, Gaussian)
+    assert decoder.network.output.bias.tolist() == [*range(5), *[0.0] * 5]
+    spread = dataclasses.replace(REALS, deviation=np.full(5, 2.0))
+    decoder = recipes.get("vae")(spread, likelihood="gaussian-pixel").model.decoder
+    assert decoder.network.output.bias.tolist() == [0.0] * 10
+    assert decoder.head.origin.tolist() == [*range(5)]
+    assert decoder.head.unit.tolist() == [2.0] * 5
 
 
 @pytest.mark.parametrize(

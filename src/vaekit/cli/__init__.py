@@ -105,8 +105,9 @@ def list_datasets() -> None:
 
     print_table(("data", "what it is"), data.catalogue().items())
     print(
-        "\nor a path: a .npy or .npz file; images in a folder, whose subfolders, if any, are classes; a video; motion\n"
-        "(.bvh); melodies (.mid, .abc, .krn, or an archive of them); or a folder of these"
+        "\nor a path: a .npy or .npz file; a table (.csv, .tsv, .parquet); images in a folder, whose\n"
+        "subfolders, if any, are classes; a video; motion (.bvh); melodies (.mid, .abc, .krn, or an archive\n"
+        "of them); or a folder of the last three"
     )
 
 

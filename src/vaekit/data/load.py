@@ -25,6 +25,8 @@ from vaekit.data.olivetti import load_olivetti
 from vaekit.data.paired import holds_pairs, load_pairs
 from vaekit.data.sprites import holds_dsprites, load_dsprites, load_sprites
 from vaekit.data.swiss_roll import load_swiss_roll
+from vaekit.data.tables import ENDINGS as TABLE_ENDINGS
+from vaekit.data.tables import load_table
 from vaekit.data.video import ENDINGS as VIDEO_ENDINGS
 from vaekit.data.video import holds_videos, load_video
 from vaekit.errors import RequestError, nearest
@@ -52,6 +54,7 @@ _NAMED: dict[str, tuple[Loader, str]] = {
 # A new kind of data is one line here, and how it is recognised one in `_recognise`.
 _KINDS: dict[str, Loader] = {
     "arrays": load_file,
+    "table": load_table,
     "images": load_images,
     "motion": load_motion,
     "video": load_video,
@@ -65,6 +68,7 @@ _FILES: dict[str, str] = {
     ".bvh": "motion",
     ".json": "motion",
     ".txt": "motion",
+    **dict.fromkeys(TABLE_ENDINGS, "table"),
     **dict.fromkeys(VIDEO_ENDINGS, "video"),
     **dict.fromkeys(MELODY_ENDINGS, "melodies"),
 }
@@ -72,8 +76,8 @@ _FILES: dict[str, str] = {
 _HELD = ("gap", "hole", "hole_seed", "validate", "validate_on")  # options of vaekit.data.holdout
 
 _PATHS = (
-    "a path to a .npy or .npz file, to motion (.bvh), a video (.mp4) or melodies (.mid, .abc, .zip), or to a folder of "
-    "these or a folder of images"
+    "a path to a .npy or .npz file, a table (.csv, .tsv, .parquet), motion (.bvh), a video (.mp4) or melodies (.mid, "
+    ".abc, .zip), or to a folder of the last three or a folder of images"
 )
 
 
@@ -92,17 +96,17 @@ def load_dataset(reference: str | os.PathLike[str] | Dataset | NDArray[Any], **o
 
     Arguments:
         reference: A name of the `catalogue`, in any case and with `_` or `-`; a path to a file of arrays (`.npy`,
-            `.npz`), of motion (`.bvh`, DeepMimic's `.txt`, `.npy` of real numbers of shape `(T, J, 3)`) or a video;
-            a path to melodies, in MIDI, ABC or kern, or to an archive of them; a path to a folder of images, where
-            CelebA's published layout and a file of poses are recognised, of motion, of videos or of melodies; an
-            array; or a dataset, which is returned as it is. A name wins over a path of the same spelling: write
-            `./mnist` for the path.
+            `.npz`), a table (`.csv`, `.tsv`, `.parquet`), motion (`.bvh`, DeepMimic's `.txt`, `.npy` of real numbers
+            of shape `(T, J, 3)`) or a video; a path to melodies, in MIDI, ABC or kern, or to an archive of them; a
+            path to a folder of images, where CelebA's published layout and a file of poses are recognised, of motion,
+            of videos or of melodies; an array; or a dataset, which is returned as it is. A name wins over a path of
+            the same spelling: write `./mnist` for the path.
         options: What the loader takes: see `load_olivetti`, `load_swiss_roll`, `load_clips`, `load_tunes`, `load_file`,
-            `load_images`, `load_celeba`, `load_motion`, `load_video`, `load_pairs`, `load_melodies` and `from_arrays`.
-            For a path also `kind`, where what is there is not recognised: arrays, images, motion, video, pairs or
-            melodies. For sequences also `gap`, `hole`, `hole_seed`, `validate`, which is 5 unless said, and
-            `validate_on`: frames are then held out for testing as `vaekit.data.holdout.hold_out` does, and one in so
-            many of those observed, or of those held out, validates.
+            `load_table`, `load_images`, `load_celeba`, `load_motion`, `load_video`, `load_pairs`, `load_melodies` and
+            `from_arrays`. For a path also `kind`, where what is there is not recognised: arrays, table, images,
+            motion, video, pairs or melodies. For sequences also `gap`, `hole`, `hole_seed`, `validate`, which is 5
+            unless said, and `validate_on`: frames are then held out for testing as `vaekit.data.holdout.hold_out`
+            does, and one in so many of those observed, or of those held out, validates.
 
     Raises:
         RequestError: If the reference is no known name and no path that can be read, the loader has no such option,

@@ -1,6 +1,6 @@
 r"""Rows of examples, in memory or read when they are asked for."""
 
-__all__ = ["Converted", "LazyRows", "Rows", "Subset", "blocks", "joined", "mean_of", "spread", "take"]
+__all__ = ["Converted", "LazyRows", "Rows", "Subset", "blocks", "deviation_of", "joined", "mean_of", "spread", "take"]
 
 import math
 from abc import ABC, abstractmethod
@@ -226,6 +226,20 @@ def mean_of(rows: Rows) -> NDArray[np.float64]:
     for _, block in blocks(chosen):
         total += block.sum(axis=0, dtype=np.float64)
     return total / max(1, len(chosen))
+
+
+def deviation_of(rows: Rows) -> NDArray[np.float64]:
+    r"""Return the standard deviation of each entry, of the rows that `mean_of` reads.
+
+    Example:
+        >>> deviation_of(np.array([[1.0, 2.0], [3.0, 2.0]]))
+        array([1., 0.])
+    """
+    chosen = rows if len(rows) <= _MEAN_ROWS else Subset(rows, spread(len(rows), _MEAN_ROWS))
+    mean, total = mean_of(rows), np.zeros(rows.shape[1:])
+    for _, block in blocks(chosen):
+        total += np.square(block - mean).sum(axis=0)
+    return np.sqrt(total / max(1, len(chosen)))
 
 
 def spread(n: int, most: int) -> Indices:

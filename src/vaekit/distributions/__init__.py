@@ -13,7 +13,7 @@ from vaekit.distributions.families import posterior, prior_for
 from vaekit.distributions.finite_scalar import FiniteScalar
 from vaekit.distributions.fitted import FullMixturePrior
 from vaekit.distributions.gaussian_process import GaussianProcess
-from vaekit.distributions.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood, likelihood
+from vaekit.distributions.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, InUnits, Likelihood, likelihood
 from vaekit.distributions.marginal import Marginal
 from vaekit.distributions.mixtures import DiagonalMixture, MixturePrior, VampPrior
 from vaekit.distributions.perceptual import Perceptual
@@ -66,6 +66,7 @@ __all__ = [
     "FullMixturePrior",
     "Gamma",
     "Gaussian",
+    "InUnits",
     "GaussianProcess",
     "GumbelSoftmax",
     "Kumaraswamy",

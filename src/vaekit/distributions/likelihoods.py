@@ -1,6 +1,6 @@
 r"""Likelihood heads: how a decoder's output is read as a distribution over x. All of them are normalised."""
 
-__all__ = ["Bernoulli", "ContinuousBernoulli", "Gaussian", "Likelihood", "likelihood"]
+__all__ = ["Bernoulli", "ContinuousBernoulli", "Gaussian", "InUnits", "Likelihood", "likelihood"]
 
 import math
 from collections.abc import Callable, Sequence
@@ -176,6 +176,10 @@ class Gaussian(Likelihood):
 
     def forward(self, parameters: Tensor) -> Distribution:
         """Read means, and log-scale parameters where the variance is the network's, along the first event axis."""
+        return self._joint(self.entries(parameters))
+
+    def entries(self, parameters: Tensor) -> Normal:
+        """Return the Gaussian of every entry of x by itself."""
         mean, scale = parameters, None
         if self.variance == "pixel":
             mean, raw = parameters.chunk(2, dim=-len(self.event_shape))
@@ -184,7 +188,42 @@ class Gaussian(Likelihood):
             scale = (self.min_scale + self.log_scale.exp()).expand_as(mean)
         else:
             scale = torch.full_like(mean, math.sqrt(float(self.variance)))
-        return self._joint(Normal(mean, scale, validate_args=False))
+        return Normal(mean, scale, validate_args=False)
+
+
+class InUnits(Likelihood):
+    r"""A Gaussian likelihood whose parameters are in units of their own; its density is that of x all the same.
+
+    .. math::
+        p(x \mid z) = \frac{1}{\prod_i u_i} \, p \Big( \frac{x - o}{u} \,\Big|\, z \Big)
+
+    with origin o and unit u, by change of variables. So a network gives numbers of order one, and a variance that is
+    learned as one number, or fixed, is one in these units.
+
+    Arguments:
+        gaussian: The likelihood in these units.
+        origin: Where they are counted from, of a shape that broadcasts to x's.
+        unit: In what, positive.
+
+    Example:
+        >>> p = InUnits(Gaussian((1,), 1.0), torch.tensor([100.0]), torch.tensor([20.0]))(torch.tensor([[1.0]]))
+        >>> p.mean.item(), p.stddev.item()
+        (120.0, 20.0)
+    """
+
+    origin: Tensor
+    unit: Tensor
+
+    def __init__(self, gaussian: Gaussian, origin: Tensor, unit: Tensor) -> None:
+        super().__init__(gaussian.event_shape)
+        self.gaussian, self.numbers = gaussian, gaussian.numbers
+        self.register_buffer("origin", origin)
+        self.register_buffer("unit", unit)
+
+    def forward(self, parameters: Tensor) -> Distribution:
+        """Read the parameters as the Gaussian likelihood does, in the units."""
+        p = self.gaussian.entries(parameters)
+        return self._joint(Normal(self.origin + self.unit * p.loc, self.unit * p.scale, validate_args=False))
 
 
 _NAMES: dict[str, Callable[[Sequence[int]], Likelihood]] = {

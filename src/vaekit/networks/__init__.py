@@ -10,6 +10,7 @@ from vaekit.networks.mlp import MLP, activation
 from vaekit.networks.pixelcnn import GatedPixelCNN
 from vaekit.networks.recurrent import Conductor, RecurrentEncoder, SymbolDecoder
 from vaekit.networks.residual import ResidualDecoder, ResidualEncoder
+from vaekit.networks.standardised import Standardised
 from vaekit.networks.vgg import VGG
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "RecurrentEncoder",
     "ResidualDecoder",
     "ResidualEncoder",
+    "Standardised",
     "SymbolDecoder",
     "VGG",
     "activation",

@@ -1,6 +1,15 @@
-r"""What the recipes share: parts put together, and a decoder that starts at the data's mean."""
+r"""What the recipes share: parts put together, in the data's units, and a decoder that starts at their mean."""
 
-__all__ = ["Decoder", "Encoder", "context_of", "networks", "rate_schedule", "start_at_mean", "transform_for"]
+__all__ = [
+    "Decoder",
+    "Encoder",
+    "context_of",
+    "in_units",
+    "networks",
+    "rate_schedule",
+    "start_at_mean",
+    "transform_for",
+]
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from vaekit.data.transforms import Binarise, Dequantise, Scale, Transform, default_transform
-from vaekit.distributions import Likelihood
+from vaekit.distributions import Gaussian, InUnits, Likelihood
 from vaekit.errors import RequestError, nearest
-from vaekit.networks import MLP, ConvDecoder, ConvEncoder, OneHot, ResidualDecoder, ResidualEncoder
+from vaekit.networks import MLP, ConvDecoder, ConvEncoder, OneHot, ResidualDecoder, ResidualEncoder, Standardised
 from vaekit.plan import DataSpec
 from vaekit.schedules import Constant, Cyclical, Linear, Schedule
 
@@ -102,6 +111,28 @@ def context_of(data: DataSpec) -> tuple[nn.Module, int]:
     return nn.Flatten(), math.prod(shape)
 
 
+def in_units(data: DataSpec, encoder: nn.Module, density: Likelihood) -> tuple[nn.Module, Likelihood]:
+    r"""Return an encoder's network and a likelihood that work in standard deviations from the data's mean.
+
+    Entries of a vector have each their own, for one may be a price and the next an age; numbers of other shapes, such
+    as images, have one for all. An entry that never changes is counted in ones. Levels are fractions already, and
+    stay as they are, and so do likelihoods that are no Gaussians.
+    """
+    if data.levels is not None or not isinstance(density, Gaussian):
+        return encoder, density
+    shape = data.shape if len(data.shape) == 1 else (1,) * len(data.shape)
+    mean, deviation = np.zeros(shape), np.ones(shape)
+    if data.mean is not None and data.deviation is not None:
+        mean, deviation = data.mean, data.deviation
+        if len(data.shape) > 1:
+            deviation = np.full(shape, math.sqrt(np.square(deviation).mean() + mean.var()))
+            mean = np.full(shape, mean.mean())
+        moves = deviation > 8 * np.finfo(np.float32).eps * np.abs(mean)  # by more than rounding
+        deviation = np.where(moves, deviation, 1.0)
+    origin, unit = (torch.from_numpy(numbers).float() for numbers in (mean, deviation))
+    return Standardised(encoder, origin, unit), InUnits(density, origin.clone(), unit.clone())
+
+
 @torch.no_grad()
 def start_at_mean(output: nn.Module, head: Likelihood, data: DataSpec) -> None:
     r"""Set the decoder's last bias so that, before any training, it describes the mean of the data.
@@ -115,6 +146,8 @@ def start_at_mean(output: nn.Module, head: Likelihood, data: DataSpec) -> None:
     if data.mean is None:
         return
     mean = np.asarray(data.mean, dtype=np.float64)
+    if isinstance(head, InUnits):
+        mean = (mean - head.origin.double().numpy()) / head.unit.double().numpy()
     if cast(Tensor, output.bias).numel() < mean.size:
         mean = mean.mean((1, 2))
     if head.from_logits:

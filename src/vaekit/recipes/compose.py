@@ -107,6 +107,7 @@ def compose(
     channels: tuple[int, ...] = (32, 64, 64),
     activation: str = "leaky-relu",
     likelihood: str = "auto",
+    standardise: bool = True,
     **shared: Any,
 ) -> "Plan":
     """Return the plan of a model made of parts.
@@ -121,11 +122,14 @@ def compose(
         activation: Between layers: tanh, relu, leaky-relu, gelu, silu, elu, softplus or sigmoid.
         likelihood: bernoulli, continuous-bernoulli, gaussian (variance learned), gaussian-pixel (variance learned
             for each pixel), squared-error (variance 1), or auto.
+        standardise: Where the data are real numbers and the likelihood a Gaussian, let the networks count in standard
+            deviations from the mean, of each entry of a vector, or of all numbers of an image: a variance of 1 is one
+            of these. Densities and samples are in the data's own units all the same.
     """
     from vaekit.distributions import Conditional, DiagonalGaussian
     from vaekit.distributions import likelihood as likelihood_of
     from vaekit.models import VAE
-    from vaekit.recipes.build import networks, start_at_mean
+    from vaekit.recipes.build import in_units, networks, start_at_mean
 
     name = data.suggested if likelihood == "auto" else likelihood
     posterior = (parts.posterior or DiagonalGaussian)(latent_dim)
@@ -150,8 +154,11 @@ def compose(
         context_dim=context_dim,
         decoder_told=parts.decoder_told,
     )
+    seen: nn.Module = inner
+    if standardise:
+        seen, density = in_units(data, inner, density)
     start_at_mean(outer.output, density, data)
-    encoder, decoder = Conditional(inner, posterior), Conditional(outer, density)
+    encoder, decoder = Conditional(seen, posterior), Conditional(outer, density)
     prior = posterior.default_prior() if parts.prior is None else parts.prior(latent_dim, encoder, context_dim)
     model = parts.model(encoder, decoder, prior) if parts.model else VAE(encoder, decoder, prior, context=context)
     return planned(data, model, parts, name, **shared)

@@ -41,7 +41,7 @@ def hierarchical(
     from vaekit.models import VAE
     from vaekit.networks import MLP, Leading
     from vaekit.objectives import ELBO, ImportanceWeighted
-    from vaekit.recipes.build import start_at_mean
+    from vaekit.recipes.build import in_units, start_at_mean
 
     if len(latent_dims) != 2 or len(hidden) != 2:
         raise RequestError(
@@ -56,10 +56,11 @@ def hierarchical(
     name = data.suggested if likelihood == "auto" else likelihood
     low, high, density = DiagonalGaussian(one), DiagonalGaussian(two), likelihood_of(name, data.shape)
     generator = MLP((one,), density.parameter_shape, (wide, wide), activation)
+    encoder, density = in_units(data, MLP(data.shape, low.parameter_shape, (wide, wide), activation), density)
     start_at_mean(generator.output, density, data)
     model = VAE(
         Chain(
-            Conditional(MLP(data.shape, low.parameter_shape, (wide, wide), activation), low),
+            Conditional(encoder, low),
             Conditional(MLP((one,), high.parameter_shape, (narrow, narrow), activation), high),
         ),
         Conditional(Leading(one, generator), density),

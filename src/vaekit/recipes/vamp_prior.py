@@ -25,9 +25,13 @@ def vamp_prior(data: "DataSpec", *, components: int = 500, **shared: Any) -> "Pl
         data: The data's shape and levels.
         components: How many pseudo-inputs.
     """
-    from vaekit.distributions import VampPrior
+    from vaekit.distributions import Conditional, VampPrior
+    from vaekit.networks import Standardised
 
     def pseudo(latent_dim: int, encoder: "nn.Module", context_dim: int) -> VampPrior:
+        if isinstance(encoder, Conditional) and isinstance(encoder.network, Standardised):
+            # A step of the size of a weight's moves pseudo-inputs in standard units, and dollars hardly.
+            return VampPrior(Conditional(encoder.network.network, encoder.head), data.shape, components, bounds=None)
         bounds = None if data.levels is None else (0.0, 1.0)
         return VampPrior(encoder, data.shape, components, data.mean, bounds=bounds)
 

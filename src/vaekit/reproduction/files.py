@@ -2,6 +2,7 @@ r"""A table of results as files: what is in it by now, and what its runs add, as
 
 __all__ = ["folder_of", "held_rows", "value_of", "write_table"]
 
+import inspect
 import json
 import re
 import shlex
@@ -11,6 +12,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from vaekit.errors import RequestError
+from vaekit.recipes import get
 from vaekit.reproduction.tables import Row, Table
 
 
@@ -91,9 +93,15 @@ def write_table(path: Path, table: Table, runs: Path) -> None:
 
 def _joined(table: Table, held: dict[str, Any] | None, made: dict[str, Any] | None) -> dict[str, Any] | None:
     """One row, of what the table has and of what was made, which counts where both have a seed."""
+    from vaekit.storage import plain
+
     if held is None or made is None:
         return made or held
-    if any(held[key] != made[key] for key in ("recipe", "arguments", "protocol", "images")):
+    if any(held[key] != made[key] for key in ("recipe", "protocol", "images")):
+        return made
+    # What the recipe did not ask for then is as it is by default.
+    defaults = {name: value.default for name, value in inspect.signature(get(made["recipe"])).parameters.items()}
+    if plain({**defaults, **held["arguments"]}) != plain({**defaults, **made["arguments"]}):
         return made
     several = ("seeds", "training_seconds", "commits")
     runs = {entry["seeds"][i]: (entry, i) for entry in (held, made) for i in range(len(entry["seeds"]))}

@@ -124,6 +124,7 @@ class VAERegressor(RegressorMixin, MultiOutputMixin, HoldsModel, BaseEstimator):
             "latent_dim": self.latent_dim,
             "hidden": tuple(self.hidden),
             "network": "mlp",
+            "standardise": False,  # in float64, above
             "kernel": self.kernel,
             "inducing": self.inducing,
             "epochs": self.epochs,
