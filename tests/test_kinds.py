@@ -11,7 +11,7 @@ from vaekit.data.dataset import Split
 from vaekit.figures.motion import pose_tiles
 from vaekit.figures.piano_roll import roll_tiles
 from vaekit.figures.strips import strips
-from vaekit.kinds import Examples, Melodies, Pictures, Poses, kind_of
+from vaekit.kinds import Examples, Melodies, Pictures, Poses, Quantities, kind_of
 from vaekit.music import NO_EVENT, Note, notes_of, tokens_of
 from vaekit.music.midi import read_midi
 
@@ -115,3 +115,23 @@ def test_midi_has_all_of_them_on_bar_lines(melodies, tmp_path):
     ]
     assert list(read_midi(path).notes) == expected
     np.testing.assert_array_equal(kind.read(path), melodies.train.x[0])
+
+
+def test_columns_in_units_of_their_own_are_drawn_in_standard_deviations():
+    random = np.random.default_rng(0)
+    size = np.array([1.0, 1e4, 1e-2, 0.0, 5.0])
+    data = from_arrays(7 + size * random.normal(size=(200, 5)))
+    kind = kind_of(data)
+    assert isinstance(kind, Quantities)
+    drawn = kind.tiles(np.asarray(data.train.x))
+    np.testing.assert_allclose(drawn.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(drawn.std(0), [1, 1, 1, 0, 1], rtol=1e-4)
+    rows = np.asarray(data.test.x)
+    figures = [kind.samples(rows), kind.reconstructions(rows, rows), kind.strips(rows[None])]
+    for figure in figures:
+        assert figure.get_supxlabel() == "column of the vector, each in standard deviations from its mean"
+        assert not any(axes.get_xlabel() for axes in figure.axes)
+        assert all(np.ptp(line.get_ydata()) < 20 for axes in figure.axes for line in axes.get_lines())
+    # Points in space, columns of one size, and bits stay as they are.
+    for x in (size[:3] * random.normal(size=(50, 3)), random.normal(size=(50, 5)), random.random((50, 5)) > 0.5):
+        assert type(kind_of(from_arrays(x))) is Examples

@@ -4,12 +4,12 @@ Whatever lays examples out, a grid, a strip, a plane, an animation, lays out pic
 the data for these. A kind is an entry of `KINDS`.
 """
 
-__all__ = ["KINDS", "Examples", "Melodies", "Pictures", "Poses", "kind_of", "kind_of_run", "opening"]
+__all__ = ["KINDS", "Examples", "Melodies", "Pictures", "Poses", "Quantities", "kind_of", "kind_of_run", "opening"]
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from vaekit.errors import RequestError
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from vaekit.plan import DataSpec
     from vaekit.runs import Run
 
+_AXES = 3  # of points in a picture
+_UNLIKE = 10.0  # how much more one entry varies than another before lines of their numbers show only the former
 _POSES = 16  # drawn of many
 _HEARD = 300.0  # seconds of sound that a file has
 
@@ -167,6 +169,56 @@ class Poses(Examples):
         return pose_strip(poses.joints(x[:_POSES]), bones, truth=behind, names=names, up=poses.up)
 
 
+class Quantities(Examples):
+    r"""Vectors whose entries have units of their own, as columns of a table: drawn in standard deviations."""
+
+    @classmethod
+    def fits(cls, data: "Dataset | DataSpec") -> bool:
+        """Whether entries are real numbers, more than can be the axes of a picture, and of unlike size."""
+        if data.levels is not None or len(data.shape) != 1 or data.shape[0] <= _AXES or not hasattr(data, "train"):
+            return False
+        sizes = _deviation(data)
+        return bool(sizes.max() > _UNLIKE * sizes.min())
+
+    def tiles(self, x: "NDArray[Any]") -> "NDArray[Any]":
+        """Return vectors in standard deviations from the mean of the training examples."""
+        from vaekit.data.rows import mean_of
+
+        data = cast("Dataset", self.data)
+        standard: NDArray[Any] = (x - mean_of(data.train.x)) / _deviation(data)
+        return standard
+
+    def samples(self, x: "NDArray[Any]", columns: int = 8) -> "Figure":
+        """Draw lines of the first few, in standard deviations."""
+        return _labelled(super().samples(x, columns))
+
+    def reconstructions(self, originals: "NDArray[Any]", results: "NDArray[Any]") -> "Figure":
+        """Draw lines of the first few results over their originals, in standard deviations."""
+        return _labelled(super().reconstructions(self.tiles(originals), self.tiles(results)))
+
+    def strips(
+        self, grid: "NDArray[Any]", *, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = ""
+    ) -> "Figure":
+        """Draw rows of vectors, in standard deviations."""
+        return _labelled(super().strips(grid, rows=rows, columns=columns, title=title))
+
+
+def _deviation(data: Any) -> "NDArray[np.float64]":
+    """Standard deviations of the entries of training examples; 1 where one never changes."""
+    import numpy as np
+
+    from vaekit.data.rows import deviation_of
+
+    found = deviation_of(data.train.x)
+    return np.where(found > 0, found, 1.0)
+
+
+def _labelled(figure: "Figure") -> "Figure":
+    figure.axes[-1].set_xlabel("")
+    figure.supxlabel("column of the vector, each in standard deviations from its mean", fontsize=9)
+    return figure
+
+
 class Melodies(Examples):
     r"""Melodies as symbols, `(steps,)`, as piano rolls, in MIDI and as sound."""
 
@@ -280,7 +332,7 @@ def opening(source: str | os.PathLike[str] | bytes, steps: int) -> "NDArray[np.u
     return tokens_of((note._replace(start=note.start - first, stop=note.stop - first) for note in notes), steps)
 
 
-KINDS: tuple[type[Examples], ...] = (Melodies, Poses, Pictures, Examples)
+KINDS: tuple[type[Examples], ...] = (Melodies, Poses, Pictures, Quantities, Examples)
 
 
 def kind_of(data: "Dataset | DataSpec") -> Examples:
