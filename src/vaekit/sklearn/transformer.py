@@ -54,6 +54,7 @@ class _Architecture(NamedTuple):
             hidden=self.hidden,
             activation=self.activation,
             likelihood=self.likelihood,
+            standardise=False,  # in float64 before, or as the caller wishes not at all
             warmup=0.0,
         )
         return cast(VAE, plan.model)
