@@ -1,4 +1,5 @@
 import io
+import json
 import struct
 import zlib
 
@@ -185,6 +186,20 @@ def test_a_picture_that_is_cut_off_is_refused():
     whole = png(Image.effect_noise((64, 64), 50))
     with pytest.raises(ValueError, match="no picture that can be read"):
         ImageView((1, 4, 4)).read(whole[: len(whole) // 2])
+
+
+def test_columns_in_units_of_their_own_have_each_its_range():
+    sizes = np.array([1.0, 1e4, 1e-3, 0.0, 20.0])
+    x = np.random.default_rng(0).normal(size=(300, 5)) * sizes + 7
+    view = VectorView.of(x.astype(np.float32), None)
+    shown = view.values(x)
+    np.testing.assert_allclose(shown.min(0), 0, atol=1e-3)
+    np.testing.assert_allclose(shown.max(0), [1, 1, 1, 0, 1], atol=1e-3)
+    np.testing.assert_allclose(view.origin + view.unit * shown, x, atol=1e-3 * 7)
+    assert json.loads(json.dumps(view.describe()))["low"] == pytest.approx(x.min(0), rel=1e-4)
+    np.testing.assert_allclose(view.read(b"7 7 7 7 7"), view.values(np.full(5, 7.0)))
+    # Those of about one size are a curve, and share a range.
+    assert isinstance(VectorView.of(np.float32(x[:, [0, 0, 4, 4]]) * [20, 20, 1, 1], None).low, float)
 
 
 def test_numbers_are_read_from_text():

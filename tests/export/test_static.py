@@ -220,6 +220,29 @@ def test_the_browser_gives_what_pytorch_gives(served: Page, finished_run: Path) 
     assert call(served, "decode", [], 0).shape == (0,)
 
 
+def test_columns_in_units_of_their_own_are_shown_each_in_its_own(
+    onnxruntime_web: Path, browser: Any, host: tuple[Path, str], tmp_path: Path, no_report: None
+) -> None:
+    x = np.random.default_rng(0).normal(size=(200, 5)) * [1, 1e4, 1e-3, 0, 20] + [0, 3e4, 0, 7, 0]
+    small: dict[str, Any] = {"hidden": (8,), "latent_dim": 2, "epochs": 2, "nll_samples": 0, "progress": False}
+    np.save(tmp_path / "table.npy", x.astype(np.float32))
+    run = vaekit.train("vae", tmp_path / "table.npy", out=tmp_path / "run", **small)
+    subject = subject_of(run)
+    words = ["export", str(tmp_path / "run"), "--to", "web", "--points", "20"]
+    assert main([*words, "--out", str(host[0] / "table"), "--onnxruntime-web", str(onnxruntime_web)]) == 0
+    opened = Page(browser, f"{host[1]}/table/")
+    opened.tab.wait_for_selector(".vk-big", timeout=30_000)
+    z = np.random.default_rng(1).normal(size=(4, 2)).astype(np.float32)
+    values = subject.shown(np.asarray(subject.data.test.x[:4]))
+    with torch.no_grad():
+        expected = subject.view.values(subject.model.decode(torch.from_numpy(z)).mean.numpy())
+        codes = subject.model.encode(torch.from_numpy(subject.stored(values))).mean.numpy()
+    np.testing.assert_allclose(call(opened, "decode", z.ravel().tolist(), 4).reshape(4, 5), expected, atol=1e-4)
+    np.testing.assert_allclose(call(opened, "encode", values.ravel().tolist(), 4).reshape(4, 2), codes, atol=1e-4)
+    assert opened.said == []
+    opened.tab.close()
+
+
 def test_samples_are_normal_and_belong_to_their_seed(served: Page) -> None:
     first, again, other = (call(served, "sample", 10_000, seed) for seed in (0, 0, 1))
     assert (first == again).all()

@@ -45,7 +45,7 @@ def describe(
 
     - `version`, `title`, `settings`: the format, and what to call the model;
     - `view`: how a decoded example is shown: `kind`, `shape`, and `low` and `high`, the decoder's values that are shown
-      as 0 and 1;
+      as 0 and 1, of vectors whose entries have units of their own those of each;
     - `latent`: `dim`, `units` from the most informative to the least, each with `index`, `rate` (mean KL in nats, or
       None), `mean`, `low`, `high` (the span of its slider), and `prior`, "standard-normal" or None;
     - `map`: `method`, `points` (n, 2), `codes` (n, d), `rows` (of the test split), `labels`, `classes`, and for a

@@ -96,7 +96,7 @@ class Subject:
     def stored(self, values: NDArray[np.float32]) -> NDArray[Any]:
         """Return values in [0, 1], shape `(n, *shape)`, as the data are stored."""
         if self.data.levels is None:
-            return (self.view.low + (self.view.high - self.view.low) * values).astype(np.float32)
+            return (self.view.origin + self.view.unit * values).astype(np.float32)
         return np.rint(values * (self.data.levels - 1)).astype(np.uint8)
 
     def shown(self, x: NDArray[Any]) -> NDArray[np.float32]:

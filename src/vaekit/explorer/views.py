@@ -22,6 +22,7 @@ UPLOAD_BYTES = 16 * 2**20
 UPLOAD_PIXELS = 32_000_000
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+_UNLIKE = 10.0  # how much wider one column is than another before bars of their numbers show only the former
 _SEEN = 2000  # examples whose range is that of the data
 _NUMBERS = 1024  # entries of a vector that can still be told apart
 _PAPER = 0.02  # mean of a border that is empty
@@ -38,13 +39,13 @@ class View(ABC):
 
     Arguments:
         shape: Shape of one example.
-        low: The value of x that is shown as 0.
-        high: The value of x that is shown as 1.
+        low: The value of x that is shown as 0; of vectors whose entries have units of their own, that of each.
+        high: The value of x that is shown as 1, or those.
     """
 
     shape: tuple[int, ...]
-    low: float = 0.0
-    high: float = 1.0
+    low: float | tuple[float, ...] = 0.0
+    high: float | tuple[float, ...] = 1.0
 
     kind: ClassVar[str]
     files: ClassVar[tuple[str, ...]] = ()
@@ -81,11 +82,24 @@ class View(ABC):
 
     def values(self, x: NDArray[Any]) -> Array:
         """Return decoded examples as values in [0, 1], of the same shape."""
-        return np.asarray(np.clip((x - self.low) / (self.high - self.low), 0, 1), np.float32)
+        return np.asarray(np.clip((x - self.origin) / self.unit, 0, 1), np.float32)
+
+    @property
+    def origin(self) -> NDArray[np.float64]:
+        """What is shown as 0, one number or one for each entry."""
+        return np.asarray(self.low, np.float64)
+
+    @property
+    def unit(self) -> NDArray[np.float64]:
+        """How far what is shown as 1 is from that."""
+        return np.asarray(self.high, np.float64) - self.origin
 
     def describe(self) -> dict[str, Any]:
         """Return what the page is told."""
-        described = {"kind": self.kind, "shape": list(self.shape), "low": self.low, "high": self.high}
+        ends = {
+            name: list(end) if isinstance(end, tuple) else end for name, end in (("low", self.low), ("high", self.high))
+        }
+        described = {"kind": self.kind, "shape": list(self.shape), **ends}
         return described | ({"files": list(self.files)} if self.files else {})
 
 
@@ -156,6 +170,20 @@ class VectorView(View):
     """
 
     kind = "vector"
+
+    @classmethod
+    def of(cls, x: Any, levels: int | None) -> Self:
+        """Return the view of examples: in one range, or where columns have units of their own each in its own."""
+        whole = super().of(x, levels)
+        if levels is not None or whole.shape[0] <= 3:
+            return whole
+        seen = np.asarray(x[spread(len(x), _SEEN)], np.float64)
+        low, high = seen.min(0), seen.max(0)
+        moves = high > low
+        wide = (high - low)[moves]
+        if not moves.any() or wide.max() <= _UNLIKE * wide.min():
+            return whole
+        return cls(whole.shape, tuple(low.tolist()), tuple(np.where(moves, high, low + 1).tolist()))
 
     @classmethod
     def fits(cls, shape: tuple[int, ...], levels: int | None) -> bool:

@@ -34,6 +34,8 @@ def trials(
 ) -> list[Trial]:
     r"""Return inputs to try a part on, each with the contexts of a conditional model: noise, draws, and examples.
 
+    Noise is from 0 to 1, and in vectors, whose entries may be in any units, from the least to the most of the examples.
+
     Arguments:
         model: The model, on the CPU.
         part: "encoder" or "decoder".
@@ -45,11 +47,14 @@ def trials(
         seed: Of the draws.
     """
     tried: list[Trial] = []
+    ends = torch.zeros(shape), torch.ones(shape)
+    if examples is not None and len(examples) and len(shape) == 1:  # entries may have units of their own
+        ends = examples.cpu().amin(0), examples.cpu().amax(0)
     with seeded(seed):
         for n in _BATCHES:
             told = _contexts(model, n, given)
             if part == "encoder":
-                tried.append((torch.rand(n, *shape), told))
+                tried.append((torch.lerp(*ends, torch.rand(n, *shape)), told))
                 continue
             tried.append((torch.randn(n, latent_dim), told))
             prior = model.latent(told)

@@ -115,7 +115,7 @@ def _model(subject: "Subject", latent_dim: int, seed: int) -> dict[str, Any]:
     return {
         "latent_dim": latent_dim,
         "shape": list(view.shape),
-        "view": {"low": view.low, "high": view.high},
+        "view": {name: view.describe()[name] for name in ("low", "high")},
         "input": _input(subject),
         "contexts": _contexts(subject),
         "prior": _prior(subject, seed),
@@ -129,7 +129,8 @@ def _input(subject: "Subject") -> dict[str, Any]:
         return {"levels": levels, "scale": (levels - 1) / levels, "shift": 0.5 / levels}
     if levels is None or isinstance(subject.transform, Identity):
         largest = 1 if levels is None else levels - 1
-        return {"levels": levels, "scale": largest * (view.high - view.low), "shift": largest * view.low}
+        scale, shift = (largest * view.unit).tolist(), (largest * view.origin).tolist()
+        return {"levels": levels, "scale": scale, "shift": shift}
     return {"levels": levels, "scale": 1.0, "shift": 0.0}
 
 

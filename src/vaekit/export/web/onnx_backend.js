@@ -2,6 +2,9 @@
 
 import * as ort from "./onnxruntime/ort.js";
 
+/** A number, or one for each entry of an example, at a place in a batch of them. */
+const entry = (given) => (place) => (Array.isArray(given) ? given[place % given.length] : given);
+
 /**
  * Load the model of a folder that `vaekit export --to web` wrote.
  *
@@ -32,18 +35,21 @@ export async function onnxBackend(base = new URL(".", import.meta.url)) {
     if (n === 0) return new Float32Array(0);
     const { x } = await decoder.run({ z: tensor(z, n, [model.latent_dim]), ...told(context, n) });
     const values = x.data;
-    const { low, high } = model.view;
-    for (let i = 0; i < values.length; i++) values[i] = Math.min(Math.max((values[i] - low) / (high - low), 0), 1);
+    const [low, high] = [model.view.low, model.view.high].map(entry);
+    for (let i = 0; i < values.length; i++) {
+      values[i] = Math.min(Math.max((values[i] - low(i)) / (high(i) - low(i)), 0), 1);
+    }
     return values;
   }
 
   async function encode(values, n, context = 0) {
     if (n === 0) return new Float32Array(0);
     encoder ??= open("encoder.onnx");
-    const { scale, shift, levels } = model.input;
-    const x = Float32Array.from(values, (v) => {
+    const { levels } = model.input;
+    const [scale, shift] = [model.input.scale, model.input.shift].map(entry);
+    const x = Float32Array.from(values, (v, i) => {
       const stored = levels ? Math.round(v * (levels - 1)) / (levels - 1) : v;
-      return scale * stored + shift;
+      return scale(i) * stored + shift(i);
     });
     const session = await encoder;
     const { mean } = await session.run({ x: tensor(x, n, model.shape), ...told(context, n) });
