@@ -11,7 +11,7 @@ from vaekit.data.dataset import Split
 from vaekit.figures.motion import pose_tiles
 from vaekit.figures.piano_roll import roll_tiles
 from vaekit.figures.strips import strips
-from vaekit.kinds import Examples, Melodies, Pictures, Poses, Quantities, kind_of
+from vaekit.kinds import Examples, Melodies, Pictures, Poses, Table, kind_of
 from vaekit.music import NO_EVENT, Note, notes_of, tokens_of
 from vaekit.music.midi import read_midi
 
@@ -122,7 +122,8 @@ def test_columns_in_units_of_their_own_are_drawn_in_standard_deviations():
     size = np.array([1.0, 1e4, 1e-2, 0.0, 5.0])
     data = from_arrays(7 + size * random.normal(size=(200, 5)))
     kind = kind_of(data)
-    assert isinstance(kind, Quantities)
+    assert isinstance(kind, Table)
+    assert kind.endings == ()
     drawn = kind.tiles(np.asarray(data.train.x))
     np.testing.assert_allclose(drawn.mean(0), 0, atol=1e-3)
     np.testing.assert_allclose(drawn.std(0), [1, 1, 1, 0, 1], rtol=1e-4)

@@ -4,12 +4,13 @@ Whatever lays examples out, a grid, a strip, a plane, an animation, lays out pic
 the data for these. A kind is an entry of `KINDS`.
 """
 
-__all__ = ["KINDS", "Examples", "Melodies", "Pictures", "Poses", "Quantities", "kind_of", "kind_of_run", "opening"]
+__all__ = ["KINDS", "Examples", "Melodies", "Pictures", "Poses", "Table", "kind_of", "kind_of_run", "opening"]
 
+import csv
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any
 
 from vaekit.errors import RequestError
 
@@ -39,7 +40,7 @@ class Examples:
         endings: Those of files that this kind has beside pictures and arrays.
     """
 
-    endings: ClassVar[tuple[str, ...]] = ()
+    endings: tuple[str, ...] = ()
 
     def __init__(self, data: "Dataset | DataSpec") -> None:
         self.data = data
@@ -169,60 +170,94 @@ class Poses(Examples):
         return pose_strip(poses.joints(x[:_POSES]), bones, truth=behind, names=names, up=poses.up)
 
 
-class Quantities(Examples):
-    r"""Vectors whose entries have units of their own, as columns of a table: drawn in standard deviations."""
+class Table(Examples):
+    r"""Vectors whose entries have names, or units of their own, as the columns of a table.
+
+    With names they are written to `.csv` files too, and read from them. Real numbers of unlike size, more than can be
+    the axes of a picture, are drawn in standard deviations from the mean of the training examples.
+    """
+
+    data: "Dataset"
+
+    def __init__(self, data: "Dataset | DataSpec") -> None:
+        super().__init__(data)
+        self.endings = () if self.data.columns is None else (".csv",)
+        self._unlike = _are_unlike(data)
 
     @classmethod
     def fits(cls, data: "Dataset | DataSpec") -> bool:
-        """Whether entries are real numbers, more than can be the axes of a picture, and of unlike size."""
-        if data.levels is not None or len(data.shape) != 1 or data.shape[0] <= _AXES or not hasattr(data, "train"):
-            return False
-        sizes = _deviation(data)
-        return bool(sizes.max() > _UNLIKE * sizes.min())
+        """Whether the data say what their columns are called, or these are of unlike size."""
+        return getattr(data, "columns", None) is not None or _are_unlike(data)
 
     def tiles(self, x: "NDArray[Any]") -> "NDArray[Any]":
-        """Return vectors in standard deviations from the mean of the training examples."""
+        """Return vectors, of columns of unlike size in standard deviations."""
         from vaekit.data.rows import mean_of
 
-        data = cast("Dataset", self.data)
-        standard: NDArray[Any] = (x - mean_of(data.train.x)) / _deviation(data)
+        rows = self.data.train.x
+        standard: NDArray[Any] = (x - mean_of(rows)) / _deviation(rows) if self._unlike else x
         return standard
 
     def samples(self, x: "NDArray[Any]", columns: int = 8) -> "Figure":
-        """Draw lines of the first few, in standard deviations."""
-        return _labelled(super().samples(x, columns))
+        """Draw lines of the first few."""
+        return self._labelled(super().samples(x, columns))
 
     def reconstructions(self, originals: "NDArray[Any]", results: "NDArray[Any]") -> "Figure":
-        """Draw lines of the first few results over their originals, in standard deviations."""
-        return _labelled(super().reconstructions(self.tiles(originals), self.tiles(results)))
+        """Draw lines of the first few results over their originals."""
+        return self._labelled(super().reconstructions(self.tiles(originals), self.tiles(results)))
 
     def strips(
         self, grid: "NDArray[Any]", *, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = ""
     ) -> "Figure":
-        """Draw rows of vectors, in standard deviations."""
-        return _labelled(super().strips(grid, rows=rows, columns=columns, title=title))
+        """Draw rows of vectors."""
+        return self._labelled(super().strips(grid, rows=rows, columns=columns, title=title))
+
+    def _labelled(self, figure: "Figure") -> "Figure":
+        if self._unlike:
+            figure.axes[-1].set_xlabel("")
+            figure.supxlabel("column of the vector, each in standard deviations from its mean", fontsize=9)
+        return figure
+
+    def save(self, path: Path, x: "NDArray[Any]") -> Path:
+        """Write a row of names, and a row for each example, shape `(..., D)`."""
+        from vaekit.storage import replace_file
+
+        def to_file(temporary: Path) -> None:
+            with open(temporary, "w", encoding="utf-8", newline="") as file:
+                table = csv.writer(file)
+                table.writerow(self.data.columns or ())
+                table.writerows(x.reshape(-1, x.shape[-1]).tolist())
+
+        return replace_file(path, to_file, durable=False)
+
+    def read(self, path: str | os.PathLike[str]) -> "NDArray[Any]":
+        """Return the first row of a table that has these columns."""
+        from vaekit.data.tables import read_rows
+
+        first: NDArray[Any] = read_rows(Path(path), self.data.columns or ())[0]
+        return first.astype(self.data.train.x.dtype)
 
 
-def _deviation(data: Any) -> "NDArray[np.float64]":
-    """Standard deviations of the entries of training examples; 1 where one never changes."""
+def _are_unlike(data: "Dataset | DataSpec") -> bool:
+    if data.levels is not None or len(data.shape) != 1 or data.shape[0] <= _AXES or not hasattr(data, "train"):
+        return False
+    sizes = _deviation(data.train.x)
+    return bool(sizes.max() > _UNLIKE * sizes.min())
+
+
+def _deviation(rows: Any) -> "NDArray[np.float64]":
+    """Standard deviations of the entries; 1 where one never changes."""
     import numpy as np
 
     from vaekit.data.rows import deviation_of
 
-    found = deviation_of(data.train.x)
+    found = deviation_of(rows)
     return np.where(found > 0, found, 1.0)
-
-
-def _labelled(figure: "Figure") -> "Figure":
-    figure.axes[-1].set_xlabel("")
-    figure.supxlabel("column of the vector, each in standard deviations from its mean", fontsize=9)
-    return figure
 
 
 class Melodies(Examples):
     r"""Melodies as symbols, `(steps,)`, as piano rolls, in MIDI and as sound."""
 
-    endings: ClassVar[tuple[str, ...]] = (".mid", ".wav")
+    endings = (".mid", ".wav")
 
     @classmethod
     def fits(cls, data: "Dataset | DataSpec") -> bool:
@@ -332,7 +367,7 @@ def opening(source: str | os.PathLike[str] | bytes, steps: int) -> "NDArray[np.u
     return tokens_of((note._replace(start=note.start - first, stop=note.stop - first) for note in notes), steps)
 
 
-KINDS: tuple[type[Examples], ...] = (Melodies, Poses, Pictures, Quantities, Examples)
+KINDS: tuple[type[Examples], ...] = (Melodies, Poses, Pictures, Table, Examples)
 
 
 def kind_of(data: "Dataset | DataSpec") -> Examples:

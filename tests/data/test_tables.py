@@ -191,6 +191,23 @@ def test_one_command_trains_on_a_table(frame, tmp_path, monkeypatch, capsys, no_
     assert done == 0, capsys.readouterr().err
     assert main(["sample", "run", "--n", "20", "--out", "new.npy"]) == 0
     drawn = np.load("new.npy")
+    assert main(["sample", "run", "--n", "20", "--out", "new.csv"]) == 0
+    written = pandas.read_csv("new.csv")
+    assert list(written.columns) == ["age", "income", "member"]
+    np.testing.assert_array_equal(written.to_numpy(np.float32), drawn)
+    written[["member", "income", "age"]].to_csv("mine.csv", index=False)
+    assert main(["interpolate", "run", "--files", "mine.csv,new.csv", "--steps", "3", "--out", "path.csv"]) == 0
+    path = pandas.read_csv("path.csv")
+    assert len(path) == 5  # both originals at the ends
+    np.testing.assert_allclose(path.to_numpy()[[0, -1]], drawn[[0, 0]], rtol=1e-5)
+    assert main(["interpolate", "run", "--points", "0,1"]) == 0
+    assert {entry.name for entry in (tmp_path / "run").glob("interpolation.*")} == {
+        "interpolation.png",
+        "interpolation.csv",
+    }
+    written.drop(columns="age").to_csv("mine.csv", index=False)
+    assert main(["interpolate", "run", "--files", "mine.csv,new.csv", "--out", "other.csv"]) == 2
+    assert "mine.csv has the columns income, member; expected age among them" in capsys.readouterr().err
     assert drawn.shape == (20, 3)
     assert 5e3 < drawn[:, 1].mean() < 6e4  # in the table's units
     capsys.readouterr()

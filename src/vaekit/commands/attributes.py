@@ -55,13 +55,13 @@ def attribute(
         n: How many of the first examples, where none are picked.
         points: Numbers of the examples, in the split.
         labels: Classes, by name or number between commas: the first example of each.
-        files: Images of your own, or MIDI files for melodies, paths between commas.
+        files: Images of your own, or files of melodies (MIDI) or tables (.csv), paths between commas.
         split: Which split of the data the examples are from.
         context: What a conditional model is told of the examples: class names or numbers between commas; by default
             what is known of them.
         invert: Swap dark and light in your own images, as for a drawing on white paper.
-        out: The file, .png, .gif or .mp4, of melodies also .mid or .wav; by default NAME.png in the run directory, and
-            of melodies the last two beside it.
+        out: The file, .png, .gif or .mp4, of tables also .csv, of melodies .mid or .wav; by default NAME.png
+            in the run directory, and of tables and melodies these beside it.
         force: Write over the file.
 
     Returns:

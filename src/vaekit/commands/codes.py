@@ -65,8 +65,8 @@ def decode(run: str, codes: str, context: str | None = None, out: str | None = N
         codes: The file: an array of shape (n, latent_dim), or of codes, whole numbers, in the shape of their grid.
         context: What a conditional model is told: class names or numbers between commas, taken in turn, or an .npy file
             of contexts; by default every class in turn, or what is known of the first test examples.
-        out: The file, .png or .npy, of melodies also .mid or .wav; by default decoded.png in the run directory,
-            and of melodies the last two beside it.
+        out: The file, .png or .npy, of tables also .csv, of melodies .mid or .wav; by default decoded.png
+            in the run directory, and of tables and melodies these beside it.
         force: Write over the file.
 
     Returns:

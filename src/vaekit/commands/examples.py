@@ -42,8 +42,8 @@ def sample(
             for the likeliest.
         top_p: Draw each of them from the fewest that have this probability together.
         seed: Of every random draw.
-        out: The file, .png or .npy, of melodies also .mid or .wav; by default samples.png in the run
-            directory, and of melodies the last two beside it.
+        out: The file, .png or .npy, of tables also .csv, of melodies .mid or .wav; by default samples.png
+            in the run directory, and of tables and melodies these beside it.
         force: Write over the file.
 
     Returns:
@@ -111,8 +111,8 @@ def reconstruct(
         data_options: Options of the data's loader, such as {"size": 64} for a folder of images; in a shell, in quotes.
         split: Which split of the data.
         n: How many of the first examples; 0 for all.
-        out: The file, .png or .npy, of melodies also .mid or .wav; by default reconstructions.png in the run
-            directory, and of melodies the last two beside it.
+        out: The file, .png or .npy, of tables also .csv, of melodies .mid or .wav; by default reconstructions.png
+            in the run directory, and of tables and melodies these beside it.
         force: Write over the file.
 
     Returns:

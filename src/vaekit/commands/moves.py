@@ -41,15 +41,15 @@ def interpolate(
         run: The run directory.
         points: Numbers of the examples to pass, in the split; two or more, together with the labels and files.
         labels: Classes to pass, by name or number between commas: the first example of each.
-        files: Images of your own to pass, or MIDI files for melodies, paths between commas.
+        files: Images of your own to pass, or files of melodies (MIDI) or tables (.csv), paths between commas.
         steps: Points on each leg, both its ends among them.
         spherical: Turn about the centre of a Gaussian prior, instead of going straight.
         split: Which split of the data.
         context: What a conditional model is told of the examples: class names or numbers between commas; by default
             what is known of them.
         invert: Swap dark and light in your own images, as for a drawing on white paper.
-        out: The file, .png, .gif or .mp4, of melodies also .mid or .wav; by default interpolation.png in the run
-            directory, and of melodies the last two beside it.
+        out: The file, .png, .gif or .mp4, of tables also .csv, of melodies .mid or .wav; by default interpolation.png
+            in the run directory, and of tables and melodies these beside it.
         force: Write over the file.
 
     Returns:
@@ -105,13 +105,13 @@ def traverse(
             say nothing, less than 0.01 nats.
         point: Number of the example at which the others stay; by default they stay at the medians of the prior.
         label: The first example of this class instead.
-        file: An image of your own instead, or a MIDI file for melodies.
+        file: An image of your own instead, or a MIDI file for melodies, a .csv file for tables.
         steps: How many quantiles, evenly from 1% to 99%.
         split: Which split of the data.
         context: What a conditional model is told: a class name or number; by default what is known of the example.
         invert: Swap dark and light in your own image, as for a drawing on white paper.
-        out: The file, .png, .gif or .mp4, of melodies also .mid or .wav; by default traversal.png in the run
-            directory, and of melodies the last two beside it.
+        out: The file, .png, .gif or .mp4, of tables also .csv, of melodies .mid or .wav; by default traversal.png
+            in the run directory, and of tables and melodies these beside it.
         force: Write over the file.
 
     Returns:
@@ -166,12 +166,12 @@ def manifold(
         n: Cells on a side.
         point: Number of the example at which the other units stay; by default they stay at the medians of the prior.
         label: The first example of this class instead.
-        file: An image of your own instead, or a MIDI file for melodies.
+        file: An image of your own instead, or a MIDI file for melodies, a .csv file for tables.
         split: Which split of the data.
         context: What a conditional model is told: a class name or number; by default what is known of the example.
         invert: Swap dark and light in your own image, as for a drawing on white paper.
-        out: The file, .png, .gif or .mp4, of melodies also .mid or .wav; by default manifold.png in the run
-            directory, and of melodies the last two beside it.
+        out: The file, .png, .gif or .mp4, of tables also .csv, of melodies .mid or .wav; by default manifold.png
+            in the run directory, and of tables and melodies these beside it.
         force: Write over the file.
 
     Returns:

@@ -143,6 +143,7 @@ class Dataset:
         reference: The name or path that loads the data again.
         options: The options that load the data again; they can be written as JSON.
         poses: How a row is a pose, where it is one: what turns rows into the places of joints.
+        columns: Names of the entries of a vector, where they have any.
 
     Raises:
         RequestError: If the splits differ in shape, or the stored type does not match `levels`.
@@ -167,6 +168,7 @@ class Dataset:
     reference: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     poses: "Poses | None" = None
+    columns: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         dtype = np.dtype(np.float32 if self.levels is None else np.uint8)

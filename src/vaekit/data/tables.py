@@ -1,11 +1,12 @@
 r"""Tables: `.csv`, `.tsv` and `.parquet` files, a row an example and a column a number."""
 
-__all__ = ["ENDINGS", "load_table"]
+__all__ = ["ENDINGS", "load_table", "read_rows"]
 
 import json
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -100,7 +101,7 @@ def load_table(
     labels = None if label is None else _classes(frame[label])
     contexts = {"train": np.stack([_numbers(path, frame[name], label) for name in told], 1)} if told else {}
     note = f"columns {_few(used)}" + (f"; {dropped:,} rows that lack values were left out" if dropped else "")
-    return assemble(
+    data = assemble(
         {"train": (x, labels)},
         contexts=contexts,
         name=path.stem,
@@ -109,6 +110,21 @@ def load_table(
         test=test,
         note=note,
     )
+    return replace(data, columns=tuple(used)) if len(data.shape) == 1 else data
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:
+    r"""Return the numbers of some columns of a table, shape `(n, len(columns))`; others may be there too.
+
+    Raises:
+        RequestError: As `load_table`.
+    """
+    frame = _read(path, None)
+    listed = list(frame.columns)
+    if missing := [name for name in columns if name not in listed]:
+        raise RequestError(f"{path} has the columns {_few(listed)}; expected {_few(missing)} among them: name them so")
+    frame, _ = _whole(path, frame, columns, "refuse")
+    return np.stack([_numbers(path, frame[name], None) for name in columns], 1)
 
 
 def _read(path: Path, separator: str | None) -> "DataFrame":
