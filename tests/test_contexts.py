@@ -1,5 +1,7 @@
 r"""Conditional models, from the data to the picture."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from vaekit.cli import main
 from vaekit.contexts import contexts_for
 from vaekit.data import from_arrays, load_dataset
 from vaekit.errors import RequestError
+from vaekit.evaluation.annealed import annealed_metrics
 from vaekit.latent import style_grid
 from vaekit.networks import OneHot
 from vaekit.runs import Run
@@ -60,6 +63,8 @@ def test_a_context_that_decides_everything_leaves_little_to_the_code(by_vector):
 
 def test_a_run_is_measured_with_its_contexts(by_label, monkeypatch):
     monkeypatch.setattr("vaekit.evaluation.families.SIMULATED", 2)
+    quick = functools.partial(annealed_metrics, temperatures=10)
+    monkeypatch.setattr("vaekit.evaluation.families.annealed_metrics", quick)
     monkeypatch.setattr("vaekit.evaluation.families.REFINED", 5)
     numbers = vaekit.evaluate(
         by_label, "digits", nll_samples=5, annealed=2, generated=140, metrics="all", progress=False

@@ -398,7 +398,7 @@ def test_wrong_options_of_clips_are_refused(options, said):
         ({"up": "north"}, "up is 'north'"),
         ({"representation": "6d"}, "a knows only the places of its joints"),
         ({"parents": [-1, 0]}, "a skeleton has 4 names, 2 parents"),
-        ({"kind": "dance"}, "kind is 'dance'; expected one of arrays, images, motion, video, pairs"),
+        ({"kind": "dance"}, "kind is 'dance'; expected one of arrays, table, images, motion, video, pairs"),
     ],
 )
 def test_wrong_options_of_files_are_refused(tmp_path, options, said):
