@@ -133,6 +133,10 @@ def test_columns_in_units_of_their_own_are_drawn_in_standard_deviations():
         assert figure.get_supxlabel() == "column of the vector, each in standard deviations from its mean"
         assert not any(axes.get_xlabel() for axes in figure.axes)
         assert all(np.ptp(line.get_ydata()) < 20 for axes in figure.axes for line in axes.get_lines())
-    # Points in space, columns of one size, and bits stay as they are.
-    for x in (size[:3] * random.normal(size=(50, 3)), random.normal(size=(50, 5)), random.random((50, 5)) > 0.5):
+    # Points in space, columns of one size, of which one may never change, and bits stay as they are.
+    for x in (
+        size[:3] * random.normal(size=(50, 3)),
+        random.normal(size=(50, 5)) * [90, 0, 90, 90, 90],
+        random.random((50, 5)) > 0.5,
+    ):
         assert type(kind_of(from_arrays(x))) is Examples

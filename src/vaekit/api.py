@@ -56,9 +56,8 @@ def train(
     Arguments:
         recipe: A recipe's name; or a model of your own, whose parts are any modules that return distributions; or a
             `Plan`, which says everything.
-        data: A name that `vaekit datasets` lists, or a path to a .npy or .npz file, a table (.csv,
-            .tsv, .parquet) or a folder of images; by default
-            mnist. In Python also an array or a `Dataset`.
+        data: A name that `vaekit datasets` lists, or a path to a .npy or .npz file, a table (.csv, .tsv,
+            .parquet) or a folder of images; by default mnist. In Python also an array or a `Dataset`.
         data_options: Options of the data's loader, such as {"size": 64} for a folder of images; in a shell, in quotes.
         out: The run directory; by default runs/RECIPE.
         seed: Of every random draw; the same seed gives the same run.

@@ -240,8 +240,11 @@ class Table(Examples):
 def _are_unlike(data: "Dataset | DataSpec") -> bool:
     if data.levels is not None or len(data.shape) != 1 or data.shape[0] <= _AXES or not hasattr(data, "train"):
         return False
-    sizes = _deviation(data.train.x)
-    return bool(sizes.max() > _UNLIKE * sizes.min())
+    from vaekit.data.rows import deviation_of
+
+    sizes = deviation_of(data.train.x)
+    sizes = sizes[sizes > 0]
+    return bool(len(sizes) and sizes.max() > _UNLIKE * sizes.min())
 
 
 def _deviation(rows: Any) -> "NDArray[np.float64]":

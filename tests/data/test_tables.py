@@ -157,6 +157,11 @@ def test_files_that_are_no_tables_are_refused(name, content, words, tmp_path):
         load_table(tmp_path / name)
 
 
+def test_one_column_of_parquet_is_no_matter_of_separators(tmp_path):
+    pandas.DataFrame({"a|b": np.linspace(0, 1, 20)}).to_parquet(tmp_path / "x.parquet")
+    assert load_table(tmp_path / "x.parquet").shape == (1,)
+
+
 def test_names_that_are_there_twice_are_refused(tmp_path):
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.table([[1.0] * 9, [2.0] * 9, [3.0] * 9], names=["a", "b", "a"]), tmp_path / "x.parquet")

@@ -37,8 +37,8 @@ def three_ways(
     picture anew.
 
     Arguments:
-        data: A name that `vaekit datasets` lists, or a path to a .npy or .npz file, a table (.csv,
-            .tsv, .parquet) or a folder of images.
+        data: A name that `vaekit datasets` lists, or a path to a .npy or .npz file, a table (.csv, .tsv,
+            .parquet) or a folder of images.
         data_options: Options of the data's loader, such as {"size": 64} for a folder of images; in a shell, in quotes.
         out: The folder of the three runs and the picture, three-ways.png.
         epochs: Passes over the training data, for each of the three.

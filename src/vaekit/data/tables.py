@@ -157,7 +157,11 @@ def _read(path: Path, separator: str | None) -> "DataFrame":
         raise RequestError(f"{path} has {len(frame)} rows and {len(frame.columns)} columns; expected at least one each")
     frame.columns = [str(name) for name in frame.columns]
     only = frame.columns[0]
-    if len(frame.columns) == 1 and (found := [mark for mark in ";\t|" if mark in f"{only}{frame[only].iloc[0]}"]):
+    if (
+        separator
+        and len(frame.columns) == 1
+        and (found := [mark for mark in ";\t|" if mark in f"{only}{frame[only].iloc[0]}"])
+    ):
         raise RequestError(
             f"{path} has one column, {only!r}; expected {separator!r} between values: pass --data-options "
             f"'{json.dumps({'separator': found[0]})}'"
