@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from vaekit.plan import DataSpec
     from vaekit.runs import Run
 
-_AXES = 3  # of points in a picture
-_UNLIKE = 10.0  # how much more one entry varies than another before lines of their numbers show only the former
 _POSES = 16  # drawn of many
 _HEARD = 300.0  # seconds of sound that a file has
 
@@ -173,8 +171,8 @@ class Poses(Examples):
 class Table(Examples):
     r"""Vectors whose entries have names, or units of their own, as the columns of a table.
 
-    With names they are written to `.csv` files too, and read from them. Real numbers of unlike size, more than can be
-    the axes of a picture, are drawn in standard deviations from the mean of the training examples.
+    With names they are written to `.csv` files too, and read from them. Real numbers of unlike size are drawn in
+    standard deviations from the mean of the training examples.
     """
 
     data: "Dataset"
@@ -238,13 +236,11 @@ class Table(Examples):
 
 
 def _are_unlike(data: "Dataset | DataSpec") -> bool:
-    if data.levels is not None or len(data.shape) != 1 or data.shape[0] <= _AXES or not hasattr(data, "train"):
-        return False
-    from vaekit.data.rows import deviation_of
+    """Whether data, where they are at hand, are real numbers whose sizes are."""
+    from vaekit.data.rows import are_unlike
 
-    sizes = deviation_of(data.train.x)
-    sizes = sizes[sizes > 0]
-    return bool(len(sizes) and sizes.max() > _UNLIKE * sizes.min())
+    train = getattr(data, "train", None)
+    return data.levels is None and train is not None and are_unlike(train.x)
 
 
 def _deviation(rows: Any) -> "NDArray[np.float64]":

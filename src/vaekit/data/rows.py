@@ -1,6 +1,18 @@
 r"""Rows of examples, in memory or read when they are asked for."""
 
-__all__ = ["Converted", "LazyRows", "Rows", "Subset", "blocks", "deviation_of", "joined", "mean_of", "spread", "take"]
+__all__ = [
+    "Converted",
+    "LazyRows",
+    "Rows",
+    "Subset",
+    "are_unlike",
+    "blocks",
+    "deviation_of",
+    "joined",
+    "mean_of",
+    "spread",
+    "take",
+]
 
 import math
 from abc import ABC, abstractmethod
@@ -240,6 +252,22 @@ def deviation_of(rows: Rows) -> NDArray[np.float64]:
     for _, block in blocks(chosen):
         total += np.square(block - mean).sum(axis=0)
     return np.sqrt(total / max(1, len(chosen)))
+
+
+def are_unlike(rows: Rows) -> bool:
+    r"""Whether some entries of vectors vary ten times as much as others: in one scale only the former are seen.
+
+    Entries that never change do not count, and vectors of up to three are points, whose axes have scales of their own.
+
+    Example:
+        >>> are_unlike(np.arange(20.0).reshape(4, 5)), are_unlike(np.arange(20.0).reshape(4, 5) * [1, 1, 1, 1, 90])
+        (False, True)
+    """
+    if rows.ndim != 2 or rows.shape[1] <= 3:
+        return False
+    sizes = deviation_of(rows)
+    sizes = sizes[sizes > 0]
+    return bool(len(sizes) and sizes.max() > 10 * sizes.min())
 
 
 def spread(n: int, most: int) -> Indices:

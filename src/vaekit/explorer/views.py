@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.data.rows import spread
+from vaekit.data.rows import are_unlike, spread
 from vaekit.errors import RequestError
 from vaekit.kinds import opening
 from vaekit.latent.strokes import MEASURES as STROKES
@@ -22,7 +22,6 @@ UPLOAD_BYTES = 16 * 2**20
 UPLOAD_PIXELS = 32_000_000
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-_UNLIKE = 10.0  # how much wider one column is than another before bars of their numbers show only the former
 _SEEN = 2000  # examples whose range is that of the data
 _NUMBERS = 1024  # entries of a vector that can still be told apart
 _PAPER = 0.02  # mean of a border that is empty
@@ -175,15 +174,11 @@ class VectorView(View):
     def of(cls, x: Any, levels: int | None) -> Self:
         """Return the view of examples: in one range, or where columns have units of their own each in its own."""
         whole = super().of(x, levels)
-        if levels is not None or whole.shape[0] <= 3:
+        if levels is not None or not are_unlike(x):
             return whole
         seen = np.asarray(x[spread(len(x), _SEEN)], np.float64)
         low, high = seen.min(0), seen.max(0)
-        moves = high > low
-        wide = (high - low)[moves]
-        if not moves.any() or wide.max() <= _UNLIKE * wide.min():
-            return whole
-        return cls(whole.shape, tuple(low.tolist()), tuple(np.where(moves, high, low + 1).tolist()))
+        return cls(whole.shape, tuple(low.tolist()), tuple(np.where(high > low, high, low + 1).tolist()))
 
     @classmethod
     def fits(cls, shape: tuple[int, ...], levels: int | None) -> bool:
