@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from vaekit.errors import RequestError
+from vaekit.training.adam import Adam, Optimizer
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-Optimizers = list[torch.optim.Optimizer]
 
 
 class Engine(Protocol):
@@ -33,20 +32,19 @@ class Engine(Protocol):
     def global_rank(self) -> int:
         """The number of this process."""
 
-    @property
-    def scales_gradients(self) -> bool:
-        """Whether gradients are scaled, as in half precision, until the optimiser's step."""
-
     def launch(self) -> None:
         """Start the other processes."""
 
-    def setup(self, module: nn.Module, optimizers: Optimizers) -> tuple[nn.Module, Optimizers]:
+    def optimizer(self, parameters: list[nn.Parameter], learning_rate: float, **options: Any) -> Optimizer:
+        """Return what `vaekit.training.adam.Adam` is, with its options, as it is needed here."""
+
+    def setup(self, module: nn.Module, optimizers: list[Optimizer]) -> tuple[nn.Module, list[Optimizer]]:
         """Return the module and its optimisers, made ready to be called here."""
 
     def backward(self, loss: Tensor) -> None:
         """Add the loss's gradients to those of the parameters."""
 
-    def clip(self, module: nn.Module, optimizer: torch.optim.Optimizer, norm: float) -> None:
+    def clip(self, module: nn.Module, optimizer: Optimizer, norm: float) -> None:
         """Limit the norm of an optimiser's gradients."""
 
     def total(self, values: Tensor) -> Tensor:
@@ -81,7 +79,6 @@ class SingleDevice:
 
     world_size = 1
     global_rank = 0
-    scales_gradients = False
 
     def __init__(self, device: torch.device | str = "auto") -> None:
         if device == "auto":
@@ -97,7 +94,11 @@ class SingleDevice:
     def launch(self) -> None:
         """There is nothing to start."""
 
-    def setup(self, module: nn.Module, optimizers: Optimizers) -> tuple[nn.Module, Optimizers]:
+    def optimizer(self, parameters: list[nn.Parameter], learning_rate: float, **options: Any) -> Optimizer:
+        """Return the optimiser that asks least of a process."""
+        return Adam(parameters, learning_rate, **options)
+
+    def setup(self, module: nn.Module, optimizers: list[Optimizer]) -> tuple[nn.Module, list[Optimizer]]:
         """Return both as they are."""
         return module, optimizers
 
@@ -105,7 +106,7 @@ class SingleDevice:
         """Add the loss's gradients to those of the parameters."""
         loss.backward()
 
-    def clip(self, module: nn.Module, optimizer: torch.optim.Optimizer, norm: float) -> None:
+    def clip(self, module: nn.Module, optimizer: Optimizer, norm: float) -> None:
         """Limit the norm of an optimiser's gradients."""
         nn.utils.clip_grad_norm_((p for group in optimizer.param_groups for p in group["params"]), norm)
 
@@ -133,7 +134,6 @@ class SharedEngine:
 
     def __init__(self, fabric: "Fabric") -> None:
         self.fabric = fabric
-        self.scales_gradients = getattr(fabric.strategy.precision, "scaler", None) is not None
 
     @property
     def device(self) -> torch.device:
@@ -154,18 +154,27 @@ class SharedEngine:
         """Start the other processes."""
         self.fabric.launch()
 
-    def setup(self, module: nn.Module, optimizers: Optimizers) -> tuple[nn.Module, Optimizers]:
+    def optimizer(
+        self, parameters: list[nn.Parameter], learning_rate: float, *, decoupled: bool = False, **options: Any
+    ) -> Optimizer:
+        """Return one of `torch.optim`, which is what Fabric wraps."""
+        kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+        # A fused step would unscale the gradients of half precision by itself, too late for clipping them.
+        scaled = getattr(self.fabric.strategy.precision, "scaler", None) is not None
+        return kind(parameters, learning_rate, fused=not scaled, **options)
+
+    def setup(self, module: nn.Module, optimizers: list[Optimizer]) -> tuple[nn.Module, list[Optimizer]]:
         """Wrap the module and its optimisers."""
-        wrapped, *rest = self.fabric.setup(module, *optimizers)
+        wrapped, *rest = self.fabric.setup(module, *cast(list[torch.optim.Optimizer], optimizers))
         return wrapped, rest
 
     def backward(self, loss: Tensor) -> None:
         """Add the loss's gradients to those of the parameters, scaled where that is asked for."""
         self.fabric.backward(loss)
 
-    def clip(self, module: nn.Module, optimizer: torch.optim.Optimizer, norm: float) -> None:
+    def clip(self, module: nn.Module, optimizer: Optimizer, norm: float) -> None:
         """Limit the norm of an optimiser's gradients, as they are without their scale."""
-        self.fabric.clip_gradients(module, optimizer, max_norm=norm)
+        self.fabric.clip_gradients(module, cast(torch.optim.Optimizer, optimizer), max_norm=norm)
 
     def total(self, values: Tensor) -> Tensor:
         """Add up a tensor over all processes."""

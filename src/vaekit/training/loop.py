@@ -25,6 +25,7 @@ from vaekit.errors import Diverged, Interrupted, RequestError
 from vaekit.models.base import LatentVariableModel, seeded
 from vaekit.plan import Plan
 from vaekit.training.acceleration import compilable, compiling_pays, keep_freed_memory
+from vaekit.training.adam import Optimizer
 from vaekit.training.checkpoint import load_checkpoint, save_checkpoint
 from vaekit.training.checks import check_fit
 from vaekit.training.engine import Engine, SingleDevice
@@ -494,17 +495,15 @@ def _learning_rate(plan: Plan, phase: str) -> float:
     return float(plan.phases.get(phase, {}).get("learning_rate", plan.learning_rate))
 
 
-def _optimizer(plan: Plan, phase: str, parameters: list[torch.nn.Parameter], engine: Engine) -> torch.optim.Optimizer:
+def _optimizer(plan: Plan, phase: str, parameters: list[torch.nn.Parameter], engine: Engine) -> Optimizer:
     own = plan.phases.get(phase, {})
-    kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
-    return kind(
+    return engine.optimizer(
         parameters,
         _learning_rate(plan, phase),
         betas=own.get("betas", plan.betas),
         eps=own.get("eps", plan.eps),
         weight_decay=own.get("weight_decay", plan.weight_decay),
-        # A fused step unscales gradients by itself, too late for clipping them.
-        fused=plan.clip is None or not engine.scales_gradients,
+        decoupled=plan.optimizer == "adamw",
     )
 
 
