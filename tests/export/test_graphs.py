@@ -251,7 +251,7 @@ def test_a_network_that_looks_at_its_values_is_refused(tmp_path: Path) -> None:
         ("vae", {"posterior": "full-gaussian", "hidden": (8,), "latent_dim": 3}, True),
         ("vae", {"posterior": "student-t", "hidden": (8,)}, True),
         ("vamp-prior", {"hidden": (8,)}, True),
-        ("hierarchical", {"latent_dims": (3, 2)}, False),
+        ("hierarchical", {"latent_dims": (3, 2), "hidden": (8,)}, False),
         ("cvae", {"prior": "conditional", "hidden": (8,)}, True),
     ],
 )

@@ -263,7 +263,7 @@ def test_the_two_layers_are_the_papers():
     assert widths(model.decoder) == [100, 200, 200, 784]
     rate = model.infer(torch.bernoulli(torch.full((4, 1, 28, 28), 0.5)), samples=3).parts
     assert rate.shape == (3, 4, 2)  # a rate for each layer
-    with pytest.raises(RequestError, match="expected two numbers of each"):
+    with pytest.raises(RequestError, match="expected two numbers: pass --latent-dims"):
         recipes.get("hierarchical")(MNIST, latent_dims=(10, 5, 2))
 
 

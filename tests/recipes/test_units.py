@@ -53,7 +53,7 @@ SMALL = {"hidden": (16,), "latent_dim": 2}
         ("iwae", SMALL),
         ("planar-flow", SMALL),
         ("vamp-prior", {**SMALL, "components": 5}),
-        ("hierarchical", {"hidden": (16, 8), "latent_dims": (3, 2)}),
+        ("hierarchical", {"hidden": (16,), "upper": (8,), "latent_dims": (3, 2)}),
     ],
     ids=lambda value: value if isinstance(value, str) else value.get("likelihood", ""),
 )

@@ -3,6 +3,7 @@ r"""What the recipes share: parts put together, in the data's units, and a decod
 __all__ = [
     "Decoder",
     "Encoder",
+    "bound_of",
     "context_of",
     "in_units",
     "networks",
@@ -23,6 +24,7 @@ from vaekit.data.transforms import Binarise, Dequantise, Scale, Transform, defau
 from vaekit.distributions import Gaussian, InUnits, Likelihood
 from vaekit.errors import RequestError, nearest
 from vaekit.networks import MLP, ConvDecoder, ConvEncoder, OneHot, ResidualDecoder, ResidualEncoder, Standardised
+from vaekit.objectives import ELBO, ImportanceWeighted, Objective
 from vaekit.plan import DataSpec
 from vaekit.schedules import Constant, Cyclical, Linear, Schedule
 
@@ -185,3 +187,18 @@ def rate_schedule(beta: float, warmup: float, cycles: int) -> Schedule:
     if cycles > 1:
         return Cyclical(period=2 * warmup, cycles=cycles, end=beta)
     return Linear(epochs=warmup, end=beta)
+
+
+def bound_of(k: int, warmup: float | None) -> tuple[Callable[[Schedule], Objective], float | None]:
+    r"""Return the bound of k importance samples, from the weight of the rate, and the warm-up that it can have.
+
+    Raises:
+        RequestError: If the rate of several samples is to be weighed: their bound has none.
+    """
+    if k == 1:
+        return ELBO, warmup
+    if warmup:
+        raise RequestError(
+            f"warmup is {warmup:g} with k={k}; the importance-weighted bound has no rate to weigh: pass --k 1"
+        )
+    return lambda _: ImportanceWeighted(k), 0.0

@@ -27,7 +27,6 @@ def iwae_burda(
     *,
     k: int = 1,
     schedule: Literal["ladder", "cosine"] = "ladder",
-    warmup: float = 0.0,
     epochs: int = 3280,
     **shared: Any,
 ) -> "Plan":
@@ -40,21 +39,16 @@ def iwae_burda(
 
     Args:
         data: The data's shape and levels.
-        k: Importance samples in the bound that is trained; 1 is the plain VAE.
+        k: Importance samples in the bound that is trained; 1 is the plain VAE, and only that can have a warm-up.
         schedule: ladder is the published one; cosine falls smoothly to zero and does more in few epochs.
-        warmup: Epochs over which the weight of the rate rises from 0 to 1; the paper has none, and only k=1 can.
         epochs: Passes over the data; fewer than the published 3280 shorten every stage of the ladder alike.
     """
-    from vaekit.errors import RequestError
-    from vaekit.objectives import ELBO, ImportanceWeighted
+    from vaekit.recipes.build import bound_of
     from vaekit.schedules import Cosine, Ladder
 
-    if k != 1 and warmup:
-        raise RequestError(
-            f"warmup is {warmup:g} with k={k}; the importance-weighted bound has no rate to weigh: pass --k 1"
-        )
+    objective, shared["warmup"] = bound_of(k, shared["warmup"])
     parts = Parts(
-        objective=lambda weight: ImportanceWeighted(k) if k != 1 else ELBO(weight),
+        objective=objective,
         glorot=True,
         plan={
             "schedule": Ladder(epochs) if schedule == "ladder" else Cosine(epochs),
@@ -63,4 +57,4 @@ def iwae_burda(
             "select": "last",
         },
     )
-    return compose(data, parts, network="mlp", warmup=warmup, epochs=epochs, **shared)
+    return compose(data, parts, network="mlp", epochs=epochs, **shared)
