@@ -6,7 +6,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vaekit.errors import Interrupted
-from vaekit.training import fit, loop
+from vaekit.training import fit, loop, state
 from vaekit.training.history import History, read_history
 
 
@@ -85,14 +85,14 @@ def test_a_resumed_run_has_each_step_once(tmp_path, digits, make_plan, signal_at
 
 def test_events_are_on_disk_when_a_checkpoint_is(tmp_path, digits, make_plan, monkeypatch):
     seen = []
-    save = loop.save_checkpoint
+    save = state.save_checkpoint
 
     def look(path, tensors, state):
         if path.name == "last.safetensors":
             seen.append([step for step, _ in events(tmp_path)["elbo/train"]])
         save(path, tensors, state)
 
-    monkeypatch.setattr(loop, "save_checkpoint", look)
+    monkeypatch.setattr(state, "save_checkpoint", look)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     fit(make_plan(epochs=2), digits, directory=tmp_path, progress=False)
     assert seen == [[6], [6, 12]]

@@ -15,7 +15,7 @@ import torch
 
 from vaekit.errors import Interrupted, RequestError
 from vaekit.schedules import Linear
-from vaekit.training import fit, loop
+from vaekit.training import fit, loop, state
 from vaekit.training.checkpoint import load_checkpoint
 
 TIMES = ("seconds",)
@@ -118,13 +118,13 @@ import vaekit
 from vaekit.data.transforms import Binarise
 from vaekit.plan import DataSpec
 from vaekit.recipes import get
-from vaekit.training import fit, loop
+from vaekit.training import fit, loop, state
 
 root = Path(sys.argv[1])
 loop.CHECKPOINT_SECONDS = 0.0
 data = vaekit.load_dataset("digits")
 get("vae")(DataSpec.of(data), hidden=(8,))  # imports what it needs
-write = loop.save_checkpoint
+write = state.save_checkpoint
 
 def job(name, kill_step=None, kill_write=None):
     pid = os.fork()
@@ -148,7 +148,7 @@ def job(name, kill_step=None, kill_write=None):
             path.with_name(f".{path.name}.{os.getpid()}.tmp").write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
         write(path, tensors, state)
-    Binarise.__call__, loop.save_checkpoint = call, save
+    Binarise.__call__, state.save_checkpoint = call, save
     with torch.random.fork_rng():
         torch.manual_seed(0)
         plan = get("vae")(DataSpec.of(data), hidden=(8,), latent_dim=2, epochs=5, learning_rate=0.01)
@@ -190,7 +190,7 @@ def test_a_checkpoint_is_due_after_some_seconds(tmp_path, digits, make_plan, mon
     def epochs_at(seconds):
         saved = []
         monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", seconds)
-        monkeypatch.setattr(loop, "save_checkpoint", lambda path, t, s: saved.append((path.name, s)))
+        monkeypatch.setattr(state, "save_checkpoint", lambda path, t, s: saved.append((path.name, s)))
         fit(make_plan(epochs=3), digits, directory=tmp_path / str(seconds), progress=False)
         return [s["progress"]["epoch"] for name, s in saved if name.startswith("last")]
 
