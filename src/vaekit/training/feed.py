@@ -11,7 +11,6 @@ from torch import Tensor
 
 from vaekit.data.rows import joined
 from vaekit.data.stream import batches, resident
-from vaekit.models.base import seeded
 from vaekit.plan import Plan
 from vaekit.training.engine import Engine
 
@@ -58,10 +57,9 @@ class Feed:
         else:
             yield from zip(numbers, batches(self.x, mine.flatten(), self.batch, self.engine.device), strict=True)
 
-    def look(self, wanted: int, seed: int) -> tuple[Tensor, Tensor]:
-        """Return row numbers that a seed draws, the same in every process, and these rows as stored."""
-        with seeded(seed):
-            rows = torch.randperm(len(self.x))[:wanted].sort().values
+    def some(self, wanted: int) -> tuple[Tensor, Tensor]:
+        """Draw row numbers, and return them and these rows as stored."""
+        rows = torch.randperm(len(self.x))[:wanted].sort().values
         stored = torch.tensor(np.asarray(self.x[rows.numpy()]), device=self.engine.device)
         return rows.to(self.engine.device), stored
 

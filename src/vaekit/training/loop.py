@@ -128,7 +128,8 @@ class _Loop:
             if self.update.compiled:
                 bar.say("compiling the training step: this pays for itself in a run of this length")
             if not at.step and self.model.first_look:
-                self.update.plain.prepare(*self.feed.look(self.model.first_look, self.seed))
+                with seeded(self.seed):  # the same in every process
+                    self.update.plain.prepare(*self.feed.some(self.model.first_look))
             while at.epoch < plan.epochs and not at.stopped:
                 self._train_epoch(bar, begun)
                 row = self._finish_epoch()
