@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from vaekit import recipes
 from vaekit.data import Dataset, Split
 from vaekit.data.transforms import Identity
 from vaekit.errors import Diverged, RequestError
+from vaekit.models import seeded
+from vaekit.plan import DataSpec
 from vaekit.schedules import Constant, Cosine, Linear
 from vaekit.training import fit, loop
 from vaekit.training.adam import Adam
 from vaekit.training.checks import check_fit
+from vaekit.training.engine import SingleDevice
 from vaekit.training.step import evaluate_terms
 
 
@@ -285,3 +289,27 @@ def test_compiled_training_is_eager_training(digits, make_plan):
     for name in eager:
         torch.testing.assert_close(compiled[name], eager[name], rtol=1e-3, atol=1e-4)
     assert b.history["validation_distortion"] == pytest.approx(a.history["validation_distortion"], rel=1e-4)
+
+
+class SecondProcess(SingleDevice):
+    world_size = 2
+    global_rank = 1
+
+
+def test_every_process_begins_with_the_same_codebook(digits):
+    def begun(engine):
+        with seeded(0):
+            plan = recipes.get("vq-vae")(DataSpec.of(digits), codes=8, epochs=1)
+        begun, prepare = {}, plan.model.prepare
+
+        def watched(*given):
+            prepare(*given)
+            begun.update({name: tensor.clone() for name, tensor in plan.model.state_dict().items()})
+
+        plan.model.prepare = watched
+        fit(plan, digits, engine=engine, progress=False)
+        return begun
+
+    first, second = begun(SingleDevice("cpu")), begun(SecondProcess("cpu"))
+    assert any(name.startswith("quantiser.") for name in first), list(first)
+    assert same(first, second)
