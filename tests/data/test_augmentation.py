@@ -1,4 +1,4 @@
-r"""Images are moved as a whole and a little; melodies by one number of semitones, evenly drawn, and never off the keys."""
+r"""Images are moved as a whole and a little; melodies by one number of semitones, drawn evenly, never off the keys."""
 
 import numpy as np
 import pytest

@@ -9,7 +9,7 @@ from torch import nn
 
 from vaekit.data import Dataset, Split, load_dataset
 from vaekit.data.transforms import Identity
-from vaekit.distributions import CategoryStyle, CategoryStylePrior, Conditional, Gaussian
+from vaekit.distributions import CategoryStyle, CategoryStylePrior, Conditional, Delta, Gaussian
 from vaekit.distributions.category_style import OneHotNormal
 from vaekit.errors import RequestError
 from vaekit.models import VAE, seeded
@@ -130,6 +130,67 @@ def test_the_loss_by_hand(x, few):
     total = sum(weights[name] * term for name, term in expected.items())
     torch.testing.assert_close(loss, total.mean())
     torch.testing.assert_close(terms["loss"], total)
+
+
+def test_what_is_said_of_views_by_hand(x):
+    with seeded(3):
+        objective = AdversarialCategories(
+            3, 2, category=0.0, style=0.0, views=lambda x: x + 1, consistency=5.0, information=7.0
+        )
+        model = autoencoder(objective)
+    loss, terms = model(x)
+    y, other = (model.encode(seen).mean[:, :3] for seen in (x, x + 1))
+    divergence = nn.functional.kl_div(other.log(), y, reduction="none").sum(1)
+    torch.testing.assert_close(terms["consistency"], divergence)
+    entropy = torch.distributions.Categorical(probs=y).entropy()
+    even = torch.distributions.Categorical(probs=y.mean(0)).entropy()
+    torch.testing.assert_close(terms["information"], 4 * even - entropy)
+    torch.testing.assert_close(terms["loss"], terms["distortion"] + 5 * divergence - 7 * (4 * even - entropy))
+    torch.testing.assert_close(loss, terms["loss"].mean())
+    assert set(objective.weights()) >= {"consistency", "information"}
+    # The category of x is not moved towards that of its view.
+    model.zero_grad()
+    terms["consistency"].sum().backward()
+    found = [p.grad.clone() for p in model.encoder.parameters()]
+    model.zero_grad()
+    nn.functional.kl_div(model.encode(x + 1).mean[:, :3].log(), y.detach(), reduction="sum").backward()
+    for one, two in zip(found, gradients(model.encoder), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_a_view_that_is_the_same_costs_nothing_and_certain_even_categories_say_most(x):
+    class Told(nn.Module):
+        def encode(self, x, context=None):
+            return Delta(torch.cat([torch.eye(4)[x[:, 0].long()], torch.zeros(len(x), 2)], dim=1))
+
+    terms = AdversarialCategories(4, 2)._viewed(Told(), *2 * (torch.arange(8.0).remainder(4).unsqueeze(1),), None)
+    torch.testing.assert_close(terms["consistency"], torch.zeros(8))
+    torch.testing.assert_close(terms["information"], torch.full((8,), 4 * math.log(4)))
+
+
+def test_clusters_are_of_what_views_leave_as_it_is():
+    # What moves most is no matter of the kind, and views say so: they turn its sign.
+    generator = torch.Generator().manual_seed(0)
+    kind, other = (torch.randint(2, (512,), generator=generator) for _ in range(2))
+    x = torch.stack([kind * 2.0 - 1, other * 8.0 - 4], 1) + 0.2 * torch.randn(512, 2, generator=generator)
+
+    def agreement(views):
+        with seeded(1):
+            objective = AdversarialCategories(2, 1, views=views, consistency=30.0, information=10.0, hidden=(16,))
+            model = autoencoder(objective, size=2, categories=2, style_dim=1)
+            steps = {phase: torch.optim.Adam(own, 0.01) for phase, own in model.phases().items()}
+            for _ in range(300):
+                for phase, step in steps.items():
+                    model.zero_grad()
+                    model(x, phase=phase).loss.backward()
+                    step.step()
+        found = model.encode(x).mean[:, :2].argmax(1)
+        return [
+            max(float((found == told).float().mean()), float((found != told).float().mean())) for told in (kind, other)
+        ]
+
+    assert agreement(lambda x: torch.stack([x[:, 0], x[:, 1] * (torch.randint(2, (len(x),)) * 2 - 1)], 1))[0] > 0.98
+    assert agreement(None)[0] < 0.9
 
 
 def test_without_labels_and_rivals_it_is_a_reconstruction(x):

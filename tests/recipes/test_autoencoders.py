@@ -7,6 +7,7 @@ import torch
 
 import vaekit
 from vaekit.cli import main
+from vaekit.data.augmentation import Affine
 from vaekit.data.transforms import pairs
 from vaekit.distributions import DiagonalGaussian, FlowerPrior, FullMixturePrior, Point, StandardNormal, SwissRollPrior
 from vaekit.distributions.fitted_flow import FittedFlow
@@ -112,6 +113,13 @@ def test_parts_of_the_autoencoder_of_categories():
         assert bool((drawn.sum(1) == 1).all())
         assert bool((drawn.max(1).values == 1).all())
     assert any(isinstance(m, torch.nn.BatchNorm1d) for m in cluster.model.encoder.modules())
+    assert cluster.model.objective.views == Affine()
+    assert semi.model.objective.views is None
+    assert get("aae-semi")(DIGITS, consistency=2.0).model.objective.views == Affine()
+    vectors = DataSpec("vectors", (7,), None, "gaussian", 1000, 3)
+    assert get("aae-cluster")(vectors).model.objective.views is None
+    with pytest.raises(RequestError, match=r"shape \(7,\); expected images.*pass --consistency 0"):
+        get("aae-cluster")(vectors, consistency=2.0)
     assert not any(isinstance(m, torch.nn.BatchNorm1d) for m in cluster.model.decoder.modules())
 
 

@@ -16,6 +16,7 @@ from vaekit.objectives.base import Infers, Loss, showing_latents, stopped
 from vaekit.objectives.reconstruction import Reconstruction
 from vaekit.schedules import Schedule
 
+_EVEN = 4.0  # the weight of Hu et al. (2017)
 _LEAST = 1e-30  # of a probability, so that its log and the gradient of that are finite
 
 
@@ -76,13 +77,26 @@ class AdversarialCategories(Reconstruction):
     their own, drawn with replacement; to the rest of the loss they are examples like any other. Without them the
     categories are clusters, whose number need not be that of the classes.
 
+    What looks alike to the decoder need not be of one kind: a slanted 4 is nearer to a slanted 9 than to an upright 4.
+    Where it is known what leaves the kind as it is, `views` says it, and the loss has also
+
+    .. math::
+        \lambda_c \, \mathbb E_x \, \mathrm{KL}\big( q(y \mid x) \,\|\, q(y \mid T x) \big)
+        - \lambda_i \big( 4 \, H(y) - \mathbb E_x \, H(y \mid x) \big)
+
+    with the entropies of the batch: a changed example Tx is to be told as x is, and x to be told with certainty, of
+    categories that are equally frequent.
+
     The terms reported are those of `Reconstruction`; `category_generator` and `style_generator`, which are
-    :math:`-\log D` without their weights; and with labels `cross_entropy`, in nats, of labelled training examples
-    also in validation, whose labels nobody sees. Those of the
-    phase "discriminator" are for each of both, by a prefix `category` or `style`, what `AdversarialPrior` reports.
+    :math:`-\log D` without their weights; with labels `cross_entropy`, in nats, of labelled training examples also in
+    validation, whose labels nobody sees; with views `consistency` and `information`, which are the divergence and the
+    bracket above, in nats. Those of the phase "discriminator" are for each of both, by a prefix `category` or `style`,
+    what `AdversarialPrior` reports.
 
     References:
         Adversarial autoencoders (Makhzani et al., 2015), sections 5 and 6.
+        Learning discrete representations via information maximizing self-augmented training (Hu et al., 2017), for
+        `consistency`.
 
     Arguments:
         categories: Number of categories.
@@ -91,6 +105,9 @@ class AdversarialCategories(Reconstruction):
         category: Weight of the encoder's loss against the discriminator of categories, :math:`\gamma_y`.
         style: Weight of that against the discriminator of styles, :math:`\gamma_s`.
         supervision: Weight of the cross-entropy, :math:`\lambda`.
+        views: The change T, of a batch of shape `(n, *data_shape)`, drawn anew at every call; None for none.
+        consistency: Weight of the divergence of changed examples, :math:`\lambda_c`.
+        information: Weight of the information in the categories, :math:`\lambda_i`.
         hidden: Widths of the hidden layers of both discriminators.
         penalties: What `Reconstruction` takes.
 
@@ -111,6 +128,9 @@ class AdversarialCategories(Reconstruction):
         category: float | Schedule = 1.0,
         style: float | Schedule = 1.0,
         supervision: float | Schedule = 1.0,
+        views: Callable[[Tensor], Tensor] | None = None,
+        consistency: float | Schedule = 1.0,
+        information: float | Schedule = 1.0,
         hidden: Sequence[int] = (1000, 1000),
         **penalties: Any,
     ) -> None:
@@ -120,6 +140,10 @@ class AdversarialCategories(Reconstruction):
         self.labelled = labelled
         if labelled is not None:
             self.anneal("cross_entropy", supervision, "pass 1, say")
+        self.views = views
+        if views is not None:
+            self.anneal("consistency", consistency, "pass 1, say")
+            self.anneal("information", information, "pass 1, say")
         self.sizes = (categories, style_dim)
         self.discriminators = nn.ModuleDict(
             {
@@ -141,15 +165,30 @@ class AdversarialCategories(Reconstruction):
     def forward(self, model: Infers, x: Tensor, context: Tensor | None = None) -> Loss:
         """Return the loss and its terms, each of shape `(n,)`."""
         loss, terms = super().forward(model, x, context)
-        if self.labelled is None:
-            return Loss(loss, terms)
-        shown, labels = self.labelled(len(x))
-        z = cast(Any, model).encode(self.noise(shown), context).rsample()
-        probability = self._parts(z)["category"].gather(1, labels.unsqueeze(1)).squeeze(1)
-        entropy = -probability.clamp_min(_LEAST).log()
-        weighted = self.get_buffer("cross_entropy") * entropy
-        total = terms.pop("loss") + weighted
-        return Loss(loss + weighted.mean(), {**terms, "cross_entropy": entropy, "loss": total})
+        total, found = terms.pop("loss"), dict[str, Tensor]()
+        if self.views is not None:
+            found = self._viewed(model, x, self.views(x), context)
+        if self.labelled is not None:
+            shown, labels = self.labelled(len(x))
+            probability = self._category(model, self.noise(shown), context).gather(1, labels.unsqueeze(1)).squeeze(1)
+            found["cross_entropy"] = -probability.clamp_min(_LEAST).log()
+        for name, term in found.items():
+            weight = self.get_buffer(name) * (-1 if name == "information" else 1)
+            loss, total = loss + weight * term.mean(), total + weight * term
+        return Loss(loss, {**terms, **found, "loss": total})
+
+    def _category(self, model: Infers, x: Tensor, context: Tensor | None) -> Tensor:
+        """Return q(y | x), shape `(n, categories)`."""
+        return self._parts(cast(Any, model).encode(x, context).rsample())["category"]
+
+    def _viewed(self, model: Infers, x: Tensor, changed: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+        """Return what changed examples are told apart by, and the information in the categories, shape `(n,)`."""
+        y, other = self._category(model, x, context), self._category(model, changed, context)
+        log_y, marginal = y.clamp_min(_LEAST).log(), y.mean(0).clamp_min(_LEAST)
+        # The changed example follows x, and not x what it is changed to, or all would be told to be of one category.
+        apart = (y.detach() * (log_y.detach() - other.clamp_min(_LEAST).log())).sum(-1)
+        even = -(marginal * marginal.log()).sum()
+        return {"consistency": apart, "information": _EVEN * even + (y * log_y).sum(-1)}
 
     def penalties(self, decoder: nn.Module, z: Tensor) -> dict[str, Tensor]:
         """Return those of `Reconstruction`, and what the encoder loses against each discriminator."""

@@ -21,6 +21,10 @@ def aae_cluster(data: "DataSpec", *, categories: int = 30, style_dim: int = 3, *
     being named after the validation digit that is surest to be in it. `vaekit evaluate --metrics classification`
     tells ours.
 
+    Images are in addition told to stay in their cluster when they are turned a little, as in learning discrete
+    representations via information maximizing self-augmented training (Hu et al., 2017); --consistency 0 leaves that
+    out.
+
     Args:
         data: The data's shape and levels.
         categories: Number of clusters.

@@ -8,6 +8,7 @@ from vaekit.recipes.compose import Parts, compose
 from vaekit.recipes.sharing import sharing
 
 if TYPE_CHECKING:
+    from vaekit.data.augmentation import Affine
     from vaekit.objectives.categories import Labelled
     from vaekit.plan import DataSpec, Plan
 
@@ -24,6 +25,8 @@ def categorical(
     style_generator: float = 2.0,
     warmup: float | None = None,
     noise_level: float = 0.3,
+    consistency: float | None = None,
+    information: float = 50.0,
     rival_hidden: tuple[int, ...] = (200, 200),
     rival_learning_rate: float = 3e-4,
     **shared: Any,
@@ -40,6 +43,10 @@ def categorical(
         warmup: Epochs over which category_generator rises from 0, for a code that is made one-hot before it says
             anything of x is the same for all x; by default 1, or half of all if that is less.
         noise_level: Standard deviation of the noise on what the encoder sees in training.
+        consistency: For images: weight of the divergence of an image's category from that of the same image turned,
+            sheared, stretched and shifted a little (Hu et al., 2017). By default 150 for clusters, and 0, which is for
+            none, where there are labels or the data are no images.
+        information: With it, weight of the information in the categories: certain for each image, and even over all.
         rival_hidden: Widths of the hidden layers of each discriminator.
         rival_learning_rate: Adam's first step size for the discriminators.
     """
@@ -50,6 +57,8 @@ def categorical(
     from vaekit.objectives.reconstruction import GaussianNoise
     from vaekit.recipes.build import rate_schedule
 
+    if consistency is None:
+        consistency = 150.0 if labelled is None and len(data.shape) == 3 else 0.0
     rise = min(1.0, max(shared["epochs"], 0) / 2) if warmup is None else warmup
     parts = Parts(
         # Labels keep categories apart from the start; clusters have none.
@@ -61,6 +70,9 @@ def categorical(
             category=rate_schedule(category_generator, rise, cycles=1),
             style=style_generator,
             supervision=supervision,
+            views=_views(data) if consistency else None,
+            consistency=consistency,
+            information=information,
             hidden=rival_hidden,
             noise=GaussianNoise(noise_level),
         ),
@@ -74,6 +86,19 @@ def categorical(
         },
     )
     return compose(data, parts, **shared, latent_dim=categories + style_dim, warmup=0.0)
+
+
+def _views(data: "DataSpec") -> "Affine":
+    """What leaves the category of an image as it is."""
+    from vaekit.data.augmentation import Affine
+    from vaekit.errors import RequestError
+
+    if len(data.shape) != 3:
+        raise RequestError(
+            f"{data.name} has examples of shape {data.shape}; expected images, which stay of their kind when they are "
+            "turned a little: pass --consistency 0"
+        )
+    return Affine()
 
 
 def labelled_rows(labels: Any, count: int, classes: int) -> Any:
