@@ -185,7 +185,7 @@ def test_commands_on_a_run(run_copy, tmp_path, capsys):
     assert x.shape == (9, 1, 8, 8)
     assert (x == np.load(tmp_path / "b.npy")).all()
     assert set(np.unique(x)) != {0.0, 1.0}
-    assert main(["sample", run, "--n", "9", "--noise", "--out", str(tmp_path / "n.npy")]) == 0
+    assert main(["sample", run, "--n", "9", "--noise", "yes", "--out", str(tmp_path / "n.npy")]) == 0
     assert set(np.unique(np.load(tmp_path / "n.npy"))) == {0.0, 1.0}
 
     assert main(["encode", run, "--split", "validation"]) == 0

@@ -1,13 +1,17 @@
 r"""Kinds of examples: poses are stick figures, melodies piano rolls, and what is neither is as it was."""
 
 import wave
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.patches import Polygon, Rectangle
 
 from vaekit import figures
 from vaekit.data import Dataset, from_arrays, load_dataset
 from vaekit.data.dataset import Split
+from vaekit.errors import RequestError
+from vaekit.figures.columns import column_agreement, column_histograms
 from vaekit.figures.motion import pose_tiles
 from vaekit.figures.piano_roll import roll_tiles
 from vaekit.figures.strips import strips
@@ -127,12 +131,10 @@ def test_columns_in_units_of_their_own_are_drawn_in_standard_deviations():
     drawn = kind.tiles(np.asarray(data.train.x))
     np.testing.assert_allclose(drawn.mean(0), 0, atol=1e-3)
     np.testing.assert_allclose(drawn.std(0), [1, 1, 1, 0, 1], rtol=1e-4)
-    rows = np.asarray(data.test.x)
-    figures = [kind.samples(rows), kind.reconstructions(rows, rows), kind.strips(rows[None])]
-    for figure in figures:
-        assert figure.get_supxlabel() == "column of the vector, each in standard deviations from its mean"
-        assert not any(axes.get_xlabel() for axes in figure.axes)
-        assert all(np.ptp(line.get_ydata()) < 20 for axes in figure.axes for line in axes.get_lines())
+    strip = kind.strips(np.asarray(data.test.x)[None])
+    assert strip.get_supxlabel() == "column of the vector, each in standard deviations from its mean"
+    assert not any(axes.get_xlabel() for axes in strip.axes)
+    assert all(np.ptp(line.get_ydata()) < 20 for axes in strip.axes for line in axes.get_lines())
     # Points in space, columns of one size, of which one may never change, and bits stay as they are.
     for x in (
         size[:3] * random.normal(size=(50, 3)),
@@ -140,3 +142,59 @@ def test_columns_in_units_of_their_own_are_drawn_in_standard_deviations():
         random.random((50, 5)) > 0.5,
     ):
         assert type(kind_of(from_arrays(x))) is Examples
+
+
+def table(n=400, columns=("height", "mass", "adult")):
+    random = np.random.default_rng(0)
+    x = np.stack([170 + 10 * random.normal(size=n), 7e4 + 9e3 * random.normal(size=n), random.integers(0, 2, n)], 1)
+    return replace(from_arrays(x), columns=columns), x
+
+
+def test_a_table_is_drawn_column_by_column_in_its_own_units():
+    data, x = table()
+    kind, rows = kind_of(data), np.asarray(data.test.x)
+    drawn = kind.samples(rows)
+    assert [axes.get_title(loc="left") for axes in drawn.axes] == ["height", "mass", "adult"]
+    for axes, column in zip(drawn.axes, x.T, strict=True):
+        assert axes.get_xlim()[0] < np.median(column) < axes.get_xlim()[1]
+    agreed = kind.reconstructions(rows, rows + np.array([0.0, 0.0, 5.0]))
+    assert [axes.texts[0].get_text() for axes in agreed.axes][:2] == ["R² 1.00"] * 2
+    assert agreed.axes[2].texts[0].get_text().startswith("R² -")
+    labels = [tick.get_text() for tick in kind.strips(rows[None]).axes[-1].get_xticklabels()]
+    assert labels == ["height", "mass", "adult"]
+    assert kind.noisy
+    assert not kind_of(load_dataset("digits")).noisy
+
+
+def test_a_bar_is_a_share_and_no_sample_is_lost():
+    data, _ = table()
+    samples = np.full((10, 3), 1e9)  # far beyond the data, and of no value that they have
+    for axes, column in zip(kind_of(data).samples(samples).axes, np.asarray(data.train.x).T, strict=True):
+        bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+        assert sum(bar.get_height() for bar in bars) == pytest.approx(1)
+        outline = next(patch for patch in axes.patches if isinstance(patch, Polygon))
+        assert outline.get_xy()[:, 1].max() == pytest.approx(1)
+        if len(np.unique(column)) > 2:
+            ends = min(bar.get_x() for bar in bars), max(bar.get_x() + bar.get_width() for bar in bars)
+            assert ends == pytest.approx((column.min(), column.max()))
+
+
+def test_numbers_that_are_not_finite_and_columns_that_never_change_are_drawn_too(tmp_path):
+    x = np.array([[1.0, 7.0], [np.nan, 7.0], [np.inf, 7.0], [2.0, 7.0]])
+    assert len(column_histograms(x, x).axes) == 2
+    figure = column_agreement(x, x)
+    assert [len(axes.texts) for axes in figure.axes] == [1, 0]
+    assert figures.save(figure, tmp_path / "a.png").exists()
+    wide = np.random.default_rng(0).normal(size=(30, 100))
+    assert len(column_agreement(wide, wide).axes) == 24
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [((3, 2), (3, 3), "expected the same shape"), ((0, 2), (0, 2), "expected rows of the same columns")],
+)
+def test_tables_that_do_not_match_are_refused(x, y, words):
+    with pytest.raises(RequestError, match=words):
+        column_agreement(np.zeros(x), np.zeros(y))
+    with pytest.raises(RequestError, match="expected rows of the same columns"):
+        column_histograms(np.zeros(x), np.zeros((4, 5)) if x[0] else np.zeros(y))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from vaekit.runs import Run
 
 _POSES = 16  # drawn of many
+_ROWS = 10_000  # of the training examples, whose columns are drawn
+_NAMED = 16  # columns whose names fit below one plot
 _HEARD = 300.0  # seconds of sound that a file has
 
 
@@ -36,9 +38,16 @@ class Examples:
 
     Attributes:
         endings: Those of files that this kind has beside pictures and arrays.
+        sampled: How many samples a report shows.
+        rebuilt: How many reconstructions.
+        noisy: Whether a sample is a draw of x where nobody says: a picture is seen best as the likelihood's mean, but
+            rows of a table are looked at together, and means have too little spread.
     """
 
     endings: tuple[str, ...] = ()
+    sampled = 64
+    rebuilt = 20
+    noisy = False
 
     def __init__(self, data: "Dataset | DataSpec") -> None:
         self.data = data
@@ -171,11 +180,15 @@ class Poses(Examples):
 class Table(Examples):
     r"""Vectors whose entries have names, or units of their own, as the columns of a table.
 
-    With names they are written to `.csv` files too, and read from them. Real numbers of unlike size are drawn in
-    standard deviations from the mean of the training examples.
+    With names they are written to `.csv` files too, and read from them. Many of them are drawn column by column, each
+    in its own units; in rows, real numbers of unlike size are in standard deviations from the mean of the training
+    examples.
     """
 
     data: "Dataset"
+    sampled = 1000
+    rebuilt = 500
+    noisy = True
 
     def __init__(self, data: "Dataset | DataSpec") -> None:
         super().__init__(data)
@@ -196,23 +209,33 @@ class Table(Examples):
         return standard
 
     def samples(self, x: "NDArray[Any]", columns: int = 8) -> "Figure":
-        """Draw lines of the first few."""
-        return self._labelled(super().samples(x, columns))
+        """Draw how often samples have which value in each column, and how often the training examples do."""
+        import numpy as np
+
+        from vaekit.figures.columns import column_histograms
+
+        levels = self.data.levels
+        rows = np.asarray(self.data.train.x[:_ROWS]) / (1 if levels is None else levels - 1)
+        return column_histograms(x, rows, self.data.columns or ())
 
     def reconstructions(self, originals: "NDArray[Any]", results: "NDArray[Any]") -> "Figure":
-        """Draw lines of the first few results over their originals."""
-        return self._labelled(super().reconstructions(self.tiles(originals), self.tiles(results)))
+        """Draw results against originals, column by column."""
+        from vaekit.figures.columns import column_agreement
+
+        return column_agreement(originals, results, self.data.columns or ())
 
     def strips(
         self, grid: "NDArray[Any]", *, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = ""
     ) -> "Figure":
-        """Draw rows of vectors."""
-        return self._labelled(super().strips(grid, rows=rows, columns=columns, title=title))
-
-    def _labelled(self, figure: "Figure") -> "Figure":
+        """Draw rows of vectors, with the names of their entries below where there is room."""
+        figure = super().strips(grid, rows=rows, columns=columns, title=title)
+        names = self.data.columns or ()
+        if 0 < len(names) <= _NAMED:
+            figure.axes[-1].set_xticks(range(1, len(names) + 1), names, rotation=30, ha="right")
         if self._unlike:
             figure.axes[-1].set_xlabel("")
-            figure.supxlabel("column of the vector, each in standard deviations from its mean", fontsize=9)
+            unit = "each in standard deviations from its mean"
+            figure.supxlabel(f"column of the vector, {unit}" if not names else unit, fontsize=9)
         return figure
 
     def save(self, path: Path, x: "NDArray[Any]") -> Path:

@@ -3,7 +3,7 @@ r"""Examples: new ones, and what becomes of known ones that are encoded and deco
 __all__ = ["reconstruct", "sample"]
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vaekit.api import Split
 from vaekit.commands.files import examples_of, free_paths, open_run, write
@@ -21,7 +21,7 @@ def sample(
     run: str,
     n: int = 64,
     context: str | None = None,
-    noise: bool = False,
+    noise: bool | Literal["auto"] = "auto",
     temperature: float | None = None,
     top_p: float | None = None,
     seed: int = 0,
@@ -37,7 +37,8 @@ def sample(
         n: How many.
         context: What a conditional model is told: class names or numbers between commas, taken in turn, or an .npy file
             of contexts; by default every class in turn, or what is known of the first test examples.
-        noise: Draw x from the likelihood too, instead of showing its mean. Symbols, which have none, always are.
+        noise: Whether x is drawn from the likelihood too, and not its mean is shown; auto does so for tables. Symbols,
+            which have no mean, always are drawn.
         temperature: Of symbols drawn one after the other: below 1 for likelier ones, above for more varied ones, 0
             for the likeliest.
         top_p: Draw each of them from the fewest that have this probability together.
@@ -64,7 +65,7 @@ def sample(
     if options:
         x = _drawn(trained, n, given, seed, options)
     else:
-        x = trained.model.sample(n, given, mean=not noise, seed=seed).cpu().numpy()
+        x = trained.model.sample(n, given, mean=not (kind.noisy if noise == "auto" else noise), seed=seed).cpu().numpy()
     return write(paths, x, kind, lambda: kind.samples(x))
 
 

@@ -45,10 +45,10 @@ def report_run(run: Run, metrics: dict[str, Any], evaluation: Evaluation | None,
     history = run.history
     pictures = {"loss_curves": figures.loss_curves(history, best_epoch=metrics.get("training", {}).get("best_epoch"))}
     kind, test = kind_of(run.data), run.data.test
-    new = contexts_for(run, 64)
-    samples = run.model.sample(64, None if new is None else new.to(device), seed=0)
-    given = test.given[:SHOWN] if run.model.conditional and test.given is not None else None
-    originals, told = next(pairs(test.x[:SHOWN], run.plan.transform, given, device=device))
+    new = contexts_for(run, kind.sampled)
+    samples = run.model.sample(kind.sampled, None if new is None else new.to(device), mean=not kind.noisy, seed=0)
+    given = test.given[: kind.rebuilt] if run.model.conditional and test.given is not None else None
+    originals, told = next(pairs(test.x[: kind.rebuilt], run.plan.transform, given, device=device))
     results = _array(run.model.reconstruct(originals, told))
     pictures["reconstructions"] = kind.reconstructions(_array(originals), results)
     if beside is not None:
