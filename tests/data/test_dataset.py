@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vaekit.data import Dataset, Split, from_arrays
-from vaekit.data.dataset import assemble
+from vaekit.data.assembly import assemble
 from vaekit.data.rows import Subset
 from vaekit.errors import RequestError
 

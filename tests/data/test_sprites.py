@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vaekit.data import Dataset
-from vaekit.data.dataset import from_arrays
+from vaekit.data.assembly import from_arrays
 from vaekit.data.factors import FactorArrays, FactorizedData, FactorRows, Factors, known_factors
 from vaekit.data.sprites import SPRITE_FACTORS, Sprites, load_dsprites, load_sprites, render
 from vaekit.errors import RequestError

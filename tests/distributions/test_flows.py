@@ -8,8 +8,9 @@ from torch.autograd.functional import jacobian
 from torch.distributions import Distribution, Independent, Normal
 
 from vaekit.distributions import Bernoulli, Conditional, StandardNormal, kl_divergence
-from vaekit.distributions.flows import KINDS, FlowPosterior, FlowPrior, GatedTransform
+from vaekit.distributions.flows import KINDS, FlowPosterior, FlowPrior
 from vaekit.distributions.planar import Planar
+from vaekit.distributions.pushed import GatedTransform
 from vaekit.errors import RequestError
 from vaekit.models import VAE
 from vaekit.networks import MLP

@@ -2,7 +2,8 @@ r"""Data: named datasets, arrays and folders of images, and the transforms from 
 
 from typing import TYPE_CHECKING, Any
 
-from vaekit.data.dataset import Dataset, Split, from_arrays
+from vaekit.data.assembly import from_arrays
+from vaekit.data.dataset import Dataset, Split
 from vaekit.data.load import catalogue, load_dataset
 from vaekit.data.rows import Rows
 

@@ -12,7 +12,8 @@ from typing import cast
 
 import numpy as np
 
-from vaekit.data.dataset import Dataset, assemble
+from vaekit.data.assembly import assemble
+from vaekit.data.dataset import Dataset
 from vaekit.data.memory import fits_in_memory
 from vaekit.data.npy import member_rows, npy_rows
 from vaekit.data.rows import Array, Rows

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.data.dataset import Dataset, assemble
+from vaekit.data.assembly import assemble
+from vaekit.data.dataset import Dataset
 from vaekit.data.decoded import DecodedImages
 from vaekit.data.images import _each
 from vaekit.data.pixels import decode, formats

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from vaekit.data.dataset import Dataset, assemble
+from vaekit.data.assembly import assemble
+from vaekit.data.dataset import Dataset
 from vaekit.data.decoded import DecodedImages
 from vaekit.data.folders import any_below, files_below
 from vaekit.data.memory import fits_in_memory

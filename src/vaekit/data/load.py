@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.data.arrays import load_file
+from vaekit.data.assembly import from_arrays
 from vaekit.data.celeba import holds_celeba, load_celeba
-from vaekit.data.dataset import Dataset, from_arrays
+from vaekit.data.dataset import Dataset
 from vaekit.data.digits import load_digits
 from vaekit.data.images import holds_images, load_images
 from vaekit.data.melodies import ENDINGS as MELODY_ENDINGS

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.data.dataset import Dataset, Split, from_arrays
+from vaekit.data.assembly import from_arrays
+from vaekit.data.dataset import Dataset, Split
 from vaekit.data.folders import any_below, files_below, read_each
 from vaekit.data.shipped import read_shipped
 from vaekit.errors import RequestError

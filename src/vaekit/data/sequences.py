@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vaekit.data.dataset import Dataset, assemble
+from vaekit.data.assembly import assemble
+from vaekit.data.dataset import Dataset
 from vaekit.data.rows import Rows
 
 

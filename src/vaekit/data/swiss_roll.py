@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from vaekit.data.dataset import Dataset, Split, from_arrays
+from vaekit.data.assembly import from_arrays
+from vaekit.data.dataset import Dataset, Split
 from vaekit.errors import RequestError
 
 _BINS = 10

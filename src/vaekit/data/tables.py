@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.data.dataset import Dataset, assemble
+from vaekit.data.assembly import assemble
+from vaekit.data.dataset import Dataset
 from vaekit.data.memory import fits_in_memory
 from vaekit.errors import RequestError, nearest
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.distributions import AffineTransform, Distribution
 
 from vaekit.distributions.fitted import HeldOut, fit_numbers
-from vaekit.distributions.flows import FlowDistribution, FlowPrior
+from vaekit.distributions.flows import FlowPrior
+from vaekit.distributions.pushed import FlowDistribution
 from vaekit.errors import RequestError
 
 _LEAST = 1e-6  # standard deviation of a unit that does not move
