@@ -147,6 +147,7 @@ class Dataset:
         RequestError: If the splits differ in shape, or the stored type does not match `levels`.
 
     Example:
+        >>> from vaekit.data import from_arrays
         >>> data = from_arrays(np.zeros((100, 8, 8), np.uint8), name="blank")
         >>> data
         <Dataset 'blank': 80 train, 10 validation and 10 test examples of shape (1, 8, 8), 2 levels>
