@@ -76,6 +76,15 @@ def test_other_numbers_for_the_classes_change_no_error_of_clusters():
     assert 0.1 < errors[0]["majority_error"] < 0.3
 
 
+def test_of_examples_whose_probability_rounds_to_one_the_surest_names_the_cluster():
+    # In single precision all of them have a probability of exactly 1.
+    assert torch.tensor([19.0, 0.0]).softmax(0)[0] == torch.tensor([25.0, 0.0]).softmax(0)[0] == 1
+    named = split([0, 0, 0, 1], [7, 7, 1, 2], sure=np.array([19.0, 20.0, 25.0, 30.0]))
+    found = classification_metrics(reader(range(2)), named, split([0, 0, 1], [1, 1, 2]), Identity())
+    assert found["cluster_error"] == 0
+    assert found["majority_error"] == pytest.approx(2 / 3)
+
+
 def test_a_cluster_is_named_after_its_surest_example_alone():
     # Nine of ten examples in the cluster are sevens, and the surest is a one.
     named = split([0] * 10, [7] * 9 + [1], [2.0] * 9 + [5.0])
