@@ -41,6 +41,7 @@ class FlowDistribution(Distribution):
         fast: Which direction that is: "sampling", from noise to z, or "density", from z to noise.
 
     Example:
+        >>> from torch.distributions import AffineTransform, Independent, Normal
         >>> base = Independent(Normal(torch.zeros(5, 2), torch.ones(5, 2)), 1)
         >>> q = FlowDistribution(base, [AffineTransform(1.0, 2.0, event_dim=1)])
         >>> z, log_q = q.rsample_and_log_prob((3,))
