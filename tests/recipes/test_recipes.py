@@ -263,6 +263,9 @@ def test_the_two_layers_are_the_papers():
     assert widths(model.decoder) == [100, 200, 200, 784]
     rate = model.infer(torch.bernoulli(torch.full((4, 1, 28, 28), 0.5)), samples=3).parts
     assert rate.shape == (3, 4, 2)  # a rate for each layer
+    folded = recipes.get("hierarchical")(MNIST, network="conv", channels=(4, 4), hidden=(8,), latent_dims=(3, 2)).model
+    assert any(isinstance(module, torch.nn.Conv2d) for module in folded.encoder.first.modules())
+    assert folded.sample(2, seed=0).shape == (2, 1, 28, 28)
     with pytest.raises(RequestError, match="expected two numbers: pass --latent-dims"):
         recipes.get("hierarchical")(MNIST, latent_dims=(10, 5, 2))
 

@@ -3,7 +3,7 @@ r"""Tables: what samples and reconstructions do to each column, in its own units
 __all__ = ["column_agreement", "column_histograms"]
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -103,7 +103,7 @@ def column_agreement(originals: ArrayLike, results: ArrayLike, names: Sequence[s
     return figure
 
 
-def _panels(tables: tuple[NDArray[Any], ...], names: Sequence[str]) -> tuple[Figure, Iterator[tuple[int, Axes]]]:
+def _panels(tables: tuple[NDArray[Any], ...], names: Sequence[str]) -> tuple[Figure, list[tuple[int, Axes]]]:
     """Return a figure, and its panels with the numbers of their columns."""
     widths = {table.shape[1:] for table in tables}
     if len(widths) != 1 or tables[0].ndim != 2 or not all(table.size for table in tables):
@@ -113,15 +113,10 @@ def _panels(tables: tuple[NDArray[Any], ...], names: Sequence[str]) -> tuple[Fig
     across = min(count, _ACROSS, max(2, math.ceil(math.sqrt(1.5 * count))))
     down = math.ceil(count / across)
     figure = Figure(figsize=(max(3.6, 1.75 * across + 0.4), 1.55 * down + 0.6), layout="constrained")
-    titles = [_short(names[i]) if len(names) > i else f"column {i + 1}" for i in range(count)]
-    drawn = ((i, figure.add_subplot(down, across, i + 1)) for i in range(count))
-
-    def panels() -> Iterator[tuple[int, Axes]]:
-        for i, ax in drawn:
-            ax.set_title(titles[i], fontsize=9)
-            yield i, ax
-
-    return figure, panels()
+    panels = [(i, figure.add_subplot(down, across, i + 1)) for i in range(count)]
+    for i, ax in panels:
+        ax.set_title(_short(names[i]) if names else f"column {i + 1}", fontsize=9)
+    return figure, panels
 
 
 def _short(name: str, most: int = 20) -> str:
